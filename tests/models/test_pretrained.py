@@ -1,0 +1,245 @@
+"""Weights files: what loads, what is made to fit, what is refused and with which sentence."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from tests.models.tiny import GEOMETRY, clip, randomise, tiny_network
+from timesformer.errors import UserError
+from timesformer.models import TimeSformer, VisionTransformer
+from timesformer.models.pos_embed import SpatialMode, resize_spatial, resize_temporal
+from timesformer.models.pretrained import load_pretrained, load_state, load_state_file
+
+
+class Code:
+    """Pickles as a call that makes a directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def trained() -> VisionTransformer:
+    network = tiny_network().eval()
+    randomise(network)
+    return network
+
+
+def image_state(network: VisionTransformer) -> dict[str, Tensor]:
+    """What an image ViT of the same geometry would hold."""
+    state = network.state_dict()
+    return {k: v for k, v in state.items() if "temporal_" not in k and k != "time_embed"}
+
+
+def prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("container", "prefix"),
+    [
+        ("model_state", "model."),  # released TimeSformer, PySlowFast
+        ("model_state", "module.model."),  # saved from inside DDP
+        ("state_dict", "module."),
+        ("model", ""),  # DeiT
+        (None, ""),
+    ],
+)
+def test_every_container_round_trips(
+    trained: VisionTransformer, tmp_path: Path, container: str | None, prefix: str
+) -> None:
+    state = prefixed(trained.state_dict(), prefix)
+    content = {"epoch": 4, container: state, "optimizer_state": {}, "cfg": "NUM_GPUS: 8\n"}
+    path = tmp_path / "checkpoint_epoch_00005.pyth"
+    torch.save(content if container else state, path)
+    model = TimeSformer(**GEOMETRY, pretrained_model=str(path)).eval()
+    assert torch.equal(model(clip()), trained(clip()))
+
+
+def test_safetensors_round_trip(trained: VisionTransformer, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(prefixed(trained.state_dict(), "model."), path)
+    network = tiny_network().eval()
+    report = load_pretrained(network, path)
+    assert torch.equal(network(clip()), trained(clip()))
+    assert sorted(report.loaded) == sorted(trained.state_dict())
+    assert report.inflated + report.resized + report.new + report.unused == []
+
+
+def test_half_precision_weights_become_float32(trained: VisionTransformer) -> None:
+    network = tiny_network()
+    load_state(network, {name: tensor.half() for name, tensor in trained.state_dict().items()})
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    torch.testing.assert_close(network.head.weight, trained.head.weight, rtol=1e-3, atol=1e-4)
+
+
+def test_image_vit_is_inflated(trained: VisionTransformer) -> None:
+    network = tiny_network(num_classes=9)
+    report = load_state(network, image_state(trained))
+    state, origin = network.state_dict(), trained.state_dict()
+    for name in report.inflated:
+        assert torch.equal(state[name], origin[name.replace("temporal_", "")])
+    assert len(report.inflated) == 2 * 6
+    assert not state["time_embed"].any()
+    assert sorted(report.new) == [
+        "blocks.0.temporal_fc.bias",
+        "blocks.0.temporal_fc.weight",
+        "blocks.1.temporal_fc.bias",
+        "blocks.1.temporal_fc.weight",
+        "head.bias",
+        "head.weight",
+        "time_embed",
+    ]
+
+
+@pytest.mark.parametrize("attention_type", ["space_only", "joint_space_time"])
+def test_image_vit_fits_schemes_without_temporal_attention(
+    trained: VisionTransformer, attention_type: str
+) -> None:
+    report = load_state(tiny_network(attention_type), image_state(trained))
+    assert report.inflated == []
+    assert report.new == (["time_embed"] if attention_type == "joint_space_time" else [])
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bicubic"])
+def test_embeddings_of_another_size_are_resized(
+    trained: VisionTransformer, mode: SpatialMode
+) -> None:
+    network = tiny_network(img_size=(24, 40), num_frames=7)
+    report = load_state(network, trained.state_dict(), pos_embed_mode=mode)
+    expected = resize_spatial(trained.pos_embed, (2, 2), (3, 5), mode)
+    assert torch.equal(network.pos_embed, expected)
+    assert torch.equal(network.time_embed, resize_temporal(trained.time_embed, 7))
+    assert report.resized == ["pos_embed 2x2 -> 3x5", "time_embed 4 -> 7"]
+
+
+def test_report_is_a_table_for_people(trained: VisionTransformer) -> None:
+    network = tiny_network(num_classes=9, img_size=24)
+    report = load_state(network, trained.state_dict(), source="x.pyth")
+    lines = [" ".join(line.split()) for line in str(report).splitlines()]
+    assert lines[0] == "Weights from x.pyth:"
+    assert "resized 1 pos_embed 2x2 -> 3x3" in lines
+    assert "newly initialised 2 head.weight, head.bias" in lines
+    assert "unused 2 head.weight (5, 24), head.bias (5,)" in lines
+    counted = len(report.loaded) + len(report.resized) + len(report.new)
+    assert counted == len(network.state_dict())
+
+
+def test_features_need_no_head(trained: VisionTransformer) -> None:
+    report = load_state(tiny_network(num_classes=0), trained.state_dict())
+    assert report.new == []
+    assert report.unused == ["head.weight (5, 24)", "head.bias (5,)"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"embed_dim": 48},
+            r"'cls_token' has shape \(1, 1, 24\) in f\.pth and \(1, 1, 48\) in the",
+        ),
+        ({"patch_size": 4, "img_size": 8}, r"'patch_embed.proj.weight' .*patch_size"),
+        ({"in_chans": 1}, r"'patch_embed.proj.weight' has shape \(24, 3, 8, 8\) .*in_chans"),
+        ({"mlp_ratio": 2.0}, r"'blocks.0.mlp.fc1.weight' .*mlp_ratio"),
+        ({"depth": 3}, r"f\.pth lacks tensors .*: blocks\.2\..*and 17 more.*depth"),
+        ({"depth": 1}, r"f\.pth holds tensors .* no place for: blocks\.1\."),
+        ({"qkv_bias": False}, r"no place for: blocks\.0\.attn\.qkv\.bias"),
+        ({"attention_type": "joint_space_time"}, r"no place for: .*temporal_.*attention type"),
+    ],
+)
+def test_what_does_not_fit_is_an_error_and_changes_nothing(
+    trained: VisionTransformer, changes: dict[str, Any], sentence: str
+) -> None:
+    network = tiny_network(**changes)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(UserError, match=sentence):
+        load_state(network, trained.state_dict(), source="f.pth")
+    assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
+
+
+def test_a_lost_temporal_tensor_is_not_taken_for_an_image_network(
+    trained: VisionTransformer,
+) -> None:
+    state = trained.state_dict()
+    del state["blocks.1.temporal_fc.weight"]
+    with pytest.raises(UserError, match=r"lacks tensors .*: blocks\.1\.temporal_fc\.weight\."):
+        load_state(tiny_network(), state)
+
+
+def test_position_grid_that_is_no_square_cannot_be_resized() -> None:
+    oblong = tiny_network(img_size=(16, 24))
+    with pytest.raises(UserError, match="6 patch positions, which is no square grid"):
+        load_state(tiny_network(), oblong.state_dict())
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"There is no weights file .*nowhere\.pyth"):
+        TimeSformer(**GEOMETRY, pretrained_model=str(tmp_path / "nowhere.pyth"))
+
+
+@pytest.mark.parametrize("suffix", [".pyth", ".safetensors"])
+@pytest.mark.parametrize("kept", [0.0, 0.001, 0.5, 0.99])
+def test_truncated_file(
+    trained: VisionTransformer, tmp_path: Path, suffix: str, kept: float
+) -> None:
+    path = tmp_path / f"weights{suffix}"
+    save = save_file if suffix == ".safetensors" else torch.save
+    save(trained.state_dict(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(UserError, match=f"weights{suffix}' cannot be read as a weights file"):
+        load_state_file(path)
+
+
+def test_a_page_instead_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_text("<!DOCTYPE html><html>Sign in to continue</html>")
+    with pytest.raises(UserError, match="truncated or of another kind"):
+        load_state_file(path)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_file_that_wants_to_execute_code_is_refused(tmp_path: Path, plain: bool) -> None:
+    made, path = tmp_path / "made", tmp_path / "weights.pth"
+    content = {"model_state": {"cls_token": Code(made)}}
+    if plain:
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    else:
+        torch.save(content, path)
+    with pytest.raises(UserError, match=r"was refused: .*execute code .*mkdir"):
+        load_state_file(path)
+    assert not made.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            {"epoch": 3, "net": {"a": torch.zeros(1)}},
+            "no plain state dict: epoch, net are no tensors",
+        ),
+        ([torch.zeros(1)], r"holds no named tensors \(it is a list\)"),
+        ({}, "holds no named tensors"),
+    ],
+)
+def test_a_file_without_a_state_dict(tmp_path: Path, content: object, sentence: str) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(content, path)
+    with pytest.raises(UserError, match=sentence):
+        load_state_file(path)
+
+
+def test_a_model_that_is_no_timesformer(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Linear is no TimeSformer"):
+        load_pretrained(nn.Linear(2, 2), tmp_path / "weights.pth")

@@ -1,0 +1,70 @@
+"""A network small enough to build in a test, by keywords and by config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from timesformer.models import VisionTransformer
+
+GEOMETRY: dict[str, Any] = {
+    "img_size": 16,
+    "patch_size": 8,
+    "num_classes": 5,
+    "embed_dim": 24,
+    "depth": 2,
+    "num_heads": 3,
+    "num_frames": 4,
+}
+
+FROM_SCRATCH: dict[str, Any] = {"time_embed_std": 0.02, "temporal_fc_zero_init": False}
+"""With the released zeros, temporal attention gets no gradient in the first step."""
+
+
+def tiny_network(attention_type: str = "divided_space_time", **changes: Any) -> VisionTransformer:
+    return VisionTransformer(**{**GEOMETRY, "attention_type": attention_type, **changes})
+
+
+def clip(batch: int = 2, frames: int = 4, height: int = 16, width: int = 16) -> Tensor:
+    """Float (B, 3, T, H, W), the same on every call."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, 3, frames, height, width, generator=generator)
+
+
+def randomise(module: nn.Module) -> None:
+    """Gives every parameter a value that matters, biases and zero-initialised ones included."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in module.parameters():
+        parameter.data.normal_(std=0.3, generator=generator)
+
+
+def tiny_cfg(**changes: Any) -> CfgNode:
+    """The keys that `build_model` reads; `changes` as ``TIMESFORMER__DEPTH=3``."""
+    cfg = CfgNode(
+        {
+            "MODEL": {"MODEL_NAME": "vit_base_patch16_224", "NUM_CLASSES": 5},
+            "DATA": {"TRAIN_CROP_SIZE": 16, "NUM_FRAMES": 4, "INPUT_CHANNEL_NUM": [3]},
+            "TIMESFORMER": {
+                "ATTENTION_TYPE": "divided_space_time",
+                "PRETRAINED_MODEL": "",
+                "PATCH_SIZE": 8,
+                "EMBED_DIM": 24,
+                "DEPTH": 2,
+                "NUM_HEADS": 3,
+                "MLP_RATIO": 4.0,
+                "QKV_BIAS": True,
+                "DROP_RATE": 0.0,
+                "ATTN_DROP_RATE": 0.0,
+                "DROP_PATH_RATE": 0.1,
+                "TIME_EMBED_STD": 0.0,
+                "TEMPORAL_FC_ZERO_INIT": True,
+                "GRAD_CHECKPOINTING": False,
+            },
+        }
+    )
+    for name, value in changes.items():
+        cfg.merge_from_list([name.replace("__", "."), value])
+    return cfg

@@ -1,0 +1,1 @@
+"""Checkpoints: the files (`files`) and the training state they hold (`state`)."""

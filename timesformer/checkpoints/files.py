@@ -1,0 +1,73 @@
+"""Checkpoint files: written whole or not at all, read without executing anything.
+
+::
+
+    OUTPUT_DIR/checkpoints/checkpoint_epoch_00005.pyth   after 5 epochs (the released code's name)
+    OUTPUT_DIR/checkpoints/checkpoint_best.pyth          the best validation accuracy so far
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from timesformer.errors import UserError
+from timesformer.models.pretrained import read_pickle
+
+log = logging.getLogger("timesformer")
+
+BEST = "checkpoint_best.pyth"
+
+
+def folder(output_dir: str) -> Path:
+    return Path(output_dir, "checkpoints")
+
+
+def epoch_path(output_dir: str, epochs_done: int) -> Path:
+    return folder(output_dir) / f"checkpoint_epoch_{epochs_done:05d}.pyth"
+
+
+def epoch_paths(output_dir: str) -> list[Path]:
+    """The checkpoints of whole epochs, newest first."""
+    return sorted(folder(output_dir).glob("checkpoint_epoch_*.pyth"), reverse=True)
+
+
+def write(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write to a temporary file beside `path`, sync it, rename it: `path` is whole or untouched."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        torch.save(checkpoint, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The checkpoint at `path`, on the CPU.
+
+    Raises:
+        UserError: missing, truncated, or not a checkpoint; a file that would execute code is
+            refused unread.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f"no checkpoint file {path}")
+    checkpoint = read_pickle(Path(path))
+    if not isinstance(checkpoint, dict):
+        raise UserError(f"{path} is not a checkpoint: it holds a {type(checkpoint).__name__}")
+    return checkpoint
+
+
+def newest_good(output_dir: str) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint of a whole epoch that can be read, or None; names those it skips."""
+    for path in epoch_paths(output_dir):
+        try:
+            return path, read(path)
+        except UserError as error:
+            log.warning("skipping a broken checkpoint: %s", error)
+    return None
+

@@ -1,0 +1,127 @@
+"""The state of a training run: what a checkpoint holds, and how a run continues from one.
+
+A checkpoint holds ``epoch`` (index of the last finished epoch, as in the released files),
+``model_state``, ``optimizer_state``, ``scaler_state``, ``best_top1_err``, ``cfg`` (YAML text) and
+``version``. Nothing random is stored: randomness is a function of the seed and of where the run is.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from fvcore.common.config import CfgNode
+from torch import nn
+
+import timesformer
+from timesformer.checkpoints import files
+from timesformer.errors import UserError
+
+log = logging.getLogger("timesformer")
+
+# A run with other values of these is another experiment: its checkpoints are not ours to continue.
+IDENTITY = (
+    "TRAIN.DATASET",
+    "DATA.NUM_FRAMES",
+    "DATA.TRAIN_CROP_SIZE",
+    "MODEL.MODEL_NAME",
+    "MODEL.NUM_CLASSES",
+    "TIMESFORMER.ATTENTION_TYPE",
+    "TIMESFORMER.PATCH_SIZE",
+    "TIMESFORMER.EMBED_DIM",
+    "TIMESFORMER.DEPTH",
+    "TIMESFORMER.NUM_HEADS",
+    "SOLVER.OPTIMIZING_METHOD",
+)
+
+# These may change between stop and resume without a word: they change no number.
+INCIDENTAL = (
+    "OUTPUT_DIR",
+    "LOG_PERIOD",
+    "DATA_LOADER",
+    "TENSORBOARD",
+    "TEST",
+    "TRAIN.CHECKPOINT_PERIOD",
+    "TRAIN.EVAL_PERIOD",
+    "TRAIN.AUTO_RESUME",
+    "TRAIN.ENABLE",
+)
+
+
+@dataclass
+class TrainState:
+    """Everything that changes while a run trains."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    epochs_done: int = 0
+    best_top1_err: float = field(default=float("inf"))
+
+    def as_checkpoint(self, cfg: CfgNode) -> dict[str, Any]:
+        return {
+            "epoch": self.epochs_done - 1,
+            "model_state": self.model.state_dict(),
+            "optimizer_state": self.optimizer.state_dict(),
+            "scaler_state": self.scaler.state_dict(),
+            "best_top1_err": self.best_top1_err,
+            "cfg": cfg.dump(),
+            "version": timesformer.__version__,
+        }
+
+    def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
+        """Continue exactly where `checkpoint` was written.
+
+        Raises:
+            UserError: the checkpoint is of another model or optimiser, or only holds weights.
+        """
+        try:
+            self.model.load_state_dict(checkpoint["model_state"])
+            self.optimizer.load_state_dict(checkpoint["optimizer_state"])
+            self.epochs_done = checkpoint["epoch"] + 1
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise UserError(
+                f"{path} does not fit this run's model and optimiser and cannot be continued: "
+                f"{error}. To start from its weights alone, set TRAIN.FINETUNE True and "
+                "TRAIN.CHECKPOINT_FILE_PATH to it."
+            ) from error
+        if checkpoint.get("scaler_state"):
+            self.scaler.load_state_dict(checkpoint["scaler_state"])
+        self.best_top1_err = checkpoint.get("best_top1_err", self.best_top1_err)
+
+
+def save(state: TrainState, cfg: CfgNode, *, is_best: bool, is_due: bool) -> None:
+    """Write the epoch's checkpoint if it `is_due`, and the best one if it `is_best`."""
+    checkpoint = state.as_checkpoint(cfg)
+    if is_best:
+        files.write(checkpoint, files.folder(cfg.OUTPUT_DIR) / files.BEST)
+    if is_due:
+        files.write(checkpoint, files.epoch_path(cfg.OUTPUT_DIR, state.epochs_done))
+
+
+def check_same_run(checkpoint: dict[str, Any], path: Path, cfg: CfgNode) -> None:
+    """UserError if `path` belongs to another experiment; otherwise say which keys have changed."""
+    then, now = _flat(yaml.safe_load(checkpoint.get("cfg", "") or "{}")), _flat(cfg)
+    changed = [name for name in now if name in then and then[name] != now[name]]
+    for name in changed:
+        if name in IDENTITY:
+            raise UserError(
+                f"{path} is of another experiment: {name} was {then[name]!r} and is {now[name]!r}. "
+                "Give this run its own OUTPUT_DIR."
+            )
+        if not name.startswith(INCIDENTAL):
+            log.warning("resuming with another %s: was %r, is %r", name, then[name], now[name])
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -1,0 +1,278 @@
+"""Every config key, once: its default, its meaning with the unit, and the values it may take.
+
+The names of the released TimeSformer configs (and so of PySlowFast) are kept with their meaning.
+Where the released code ignored a key or meant something else, the entry says so.
+Keys of the released code that can mean nothing here are in `legacy.py`.
+"""
+
+from __future__ import annotations
+
+from timesformer.config.schema import (
+    ANYTHING,
+    Allowed,
+    Key,
+    above,
+    at_least,
+    below_one,
+    each,
+    one_of,
+    within,
+)
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+NORM_OR_OFF = at_least(0)
+
+TRAIN = [
+    Key("TRAIN.ENABLE", True, "train before testing"),
+    Key("TRAIN.DATASET", "kinetics", "registered name of the training and validation data set"),
+    Key(
+        "TRAIN.BATCH_SIZE",
+        64,
+        "clips in one forward pass on one node, split over its processes",
+        at_least(1),
+    ),
+    Key("TRAIN.EVAL_PERIOD", 1, "epochs between validations; 0 for none", at_least(0)),
+    Key("TRAIN.CHECKPOINT_PERIOD", 1, "epochs between checkpoints; the last is kept too", at_least(1)),
+    Key("TRAIN.AUTO_RESUME", True, "continue from the newest good checkpoint in OUTPUT_DIR"),
+    Key(
+        "TRAIN.FINETUNE",
+        False,
+        "take only the weights of TRAIN.CHECKPOINT_FILE_PATH and start at epoch 0; a finetuning run "
+        "that was interrupted resumes by itself",
+    ),
+    Key(
+        "TRAIN.CHECKPOINT_FILE_PATH",
+        "",
+        "checkpoint to start from when OUTPUT_DIR has none to resume; '' for none",
+        path=True,
+    ),
+    Key(
+        "TRAIN.PRECISION",
+        "fp32",
+        "arithmetic of the forward pass; tf32 and fp16 need a GPU",
+        one_of(*PRECISIONS),
+    ),
+]
+
+TEST = [
+    Key("TEST.ENABLE", True, "test after training, or alone with TRAIN.ENABLE False"),
+    Key("TEST.DATASET", "kinetics", "registered name of the test data set"),
+    Key(
+        "TEST.BATCH_SIZE",
+        8,
+        "views in one forward pass on one node, split over its processes",
+        at_least(1),
+    ),
+    Key("TEST.NUM_ENSEMBLE_VIEWS", 10, "temporal views of a video", at_least(1)),
+    Key(
+        "TEST.NUM_SPATIAL_CROPS",
+        3,
+        "spatial crops of a temporal view: 3 along the long side at short side DATA.TEST_CROP_SIZE, "
+        "or 1 in the centre at short side DATA.TRAIN_JITTER_SCALES[0]",
+        Allowed("1 or 3", lambda value: value in (1, 3)),
+    ),
+    Key(
+        "TEST.CHECKPOINT_FILE_PATH",
+        "",
+        "checkpoint to test; '' for the newest good one in OUTPUT_DIR",
+        path=True,
+    ),
+    Key(
+        "TEST.SAVE_RESULTS_PATH",
+        "",
+        "predictions file (.npz) to write; '' for OUTPUT_DIR/predictions.npz",
+        path=True,
+    ),
+]
+
+DATA = [
+    Key("DATA.PATH_TO_DATA_DIR", "", "folder with train.csv, val.csv and test.csv", path=True),
+    Key(
+        "DATA.PATH_PREFIX",
+        "",
+        "folder that the relative video paths start from; '' for the folder of the csv file",
+        path=True,
+    ),
+    Key("DATA.NUM_FRAMES", 8, "frames of a clip", at_least(1)),
+    Key(
+        "DATA.SAMPLING_RATE",
+        8,
+        "a clip spans NUM_FRAMES x SAMPLING_RATE frames at TARGET_FPS",
+        at_least(1),
+    ),
+    Key("DATA.TARGET_FPS", 30.0, "frames per second that SAMPLING_RATE counts in", above(0)),
+    Key(
+        "DATA.TRAIN_JITTER_SCALES",
+        [256, 320],
+        "smallest and largest short side in pixels that a training clip is resized to",
+        each(at_least(1), length=2),
+        item=int,
+    ),
+    Key("DATA.TRAIN_CROP_SIZE", 224, "side of the training crop in pixels", at_least(1)),
+    Key("DATA.TEST_CROP_SIZE", 256, "side of the validation and test crop in pixels", at_least(1)),
+    Key(
+        "DATA.INV_UNIFORM_SAMPLE",
+        False,
+        "draw the reciprocal of the training scale uniformly instead of the scale",
+    ),
+    Key("DATA.RANDOM_FLIP", True, "mirror half of the training clips left to right"),
+    Key(
+        "DATA.INPUT_CHANNEL_NUM",
+        [3],
+        "colour channels of the input; all data sets here decode to 3",
+        Allowed("[3]", lambda value: value == [3]),
+        item=int,
+    ),
+    Key(
+        "DATA.REVERSE_INPUT_CHANNEL",
+        False,
+        "feed BGR instead of RGB; the released Something-Something weights expect it",
+    ),
+    Key("DATA.MEAN", [0.45] * 3, "subtracted from values in 0..1", each(ANYTHING, 3), item=float),
+    Key("DATA.STD", [0.225] * 3, "divides what is left", each(above(0), 3), item=float),
+    Key(
+        "DATA.ENSEMBLE_METHOD",
+        "sum",
+        "how the scores of a video's views become one: sum of logits (as released), sum of softmax "
+        "probabilities, or maximum of logits",
+        one_of("sum", "softmax", "max"),
+    ),
+    Key(
+        "DATA.MAX_FAILED_FRACTION",
+        0.05,
+        "share of an epoch's training videos that may be unreadable (each is replaced and named in "
+        "the log) before the run stops",
+        within(0, 1),
+    ),
+]
+
+TIMESFORMER = [
+    Key(
+        "TIMESFORMER.ATTENTION_TYPE",
+        "divided_space_time",
+        "attention scheme: divided_space_time, joint_space_time or space_only (paper, section 3)",
+    ),
+    Key(
+        "TIMESFORMER.PRETRAINED_MODEL",
+        "",
+        "file with image-ViT or TimeSformer weights to start from; '' for random weights (the "
+        "released code downloaded ImageNet weights here; nothing is ever downloaded now)",
+        path=True,
+    ),
+    Key("TIMESFORMER.PATCH_SIZE", 16, "side of a square patch in pixels", at_least(1)),
+    Key("TIMESFORMER.EMBED_DIM", 768, "width of a token", at_least(1)),
+    Key("TIMESFORMER.DEPTH", 12, "number of blocks", at_least(1)),
+    Key("TIMESFORMER.NUM_HEADS", 12, "attention heads; divides EMBED_DIM", at_least(1)),
+    Key("TIMESFORMER.MLP_RATIO", 4.0, "hidden width of the MLP over EMBED_DIM", above(0)),
+    Key("TIMESFORMER.QKV_BIAS", True, "bias in the query, key and value projections"),
+    Key("TIMESFORMER.DROP_RATE", 0.0, "dropout on tokens and projections", below_one()),
+    Key("TIMESFORMER.ATTN_DROP_RATE", 0.0, "dropout on attention weights", below_one()),
+    Key(
+        "TIMESFORMER.DROP_PATH_RATE",
+        0.1,
+        "stochastic depth of the last block, growing linearly from 0 in the first",
+        below_one(),
+    ),
+    Key(
+        "TIMESFORMER.TIME_EMBED_STD",
+        0.0,
+        "standard deviation of the initial time embedding; 0 (as released) suits pretrained weights, "
+        "0.5 training from scratch",
+        at_least(0),
+    ),
+    Key(
+        "TIMESFORMER.TEMPORAL_FC_ZERO_INIT",
+        True,
+        "start with temporal attention switched off (as released); False suits training from scratch",
+    ),
+    Key(
+        "TIMESFORMER.GRAD_CHECKPOINTING",
+        False,
+        "recompute the blocks in the backward pass: less memory, about a third more time",
+    ),
+]
+
+SOLVER = [
+    Key("SOLVER.BASE_LR", 0.005, "learning rate after the warm-up", above(0)),
+    Key(
+        "SOLVER.LR_POLICY",
+        "cosine",
+        "cosine: to COSINE_END_LR at MAX_EPOCH; steps_with_relative_lrs: BASE_LR x LRS[i] from "
+        "epoch STEPS[i] on",
+        one_of("cosine", "steps_with_relative_lrs"),
+    ),
+    Key("SOLVER.COSINE_END_LR", 0.0, "last learning rate of the cosine", at_least(0)),
+    Key("SOLVER.STEPS", [], "first epochs of the steps, from 0", each(at_least(0)), item=int),
+    Key("SOLVER.LRS", [], "factors of BASE_LR, one for each step", each(at_least(0)), item=float),
+    Key("SOLVER.MAX_EPOCH", 15, "epochs of training", at_least(1)),
+    Key("SOLVER.WARMUP_EPOCHS", 0.0, "epochs of linear warm-up", at_least(0)),
+    Key("SOLVER.WARMUP_START_LR", 0.0, "learning rate at the start of the warm-up", at_least(0)),
+    Key("SOLVER.OPTIMIZING_METHOD", "sgd", "optimiser", one_of("sgd", "adam", "adamw")),
+    Key("SOLVER.MOMENTUM", 0.9, "momentum of sgd", below_one()),
+    Key("SOLVER.DAMPENING", 0.0, "dampening of sgd's momentum", within(0, 1)),
+    Key("SOLVER.NESTEROV", True, "Nesterov momentum of sgd"),
+    Key("SOLVER.BETAS", [0.9, 0.999], "betas of adam and adamw", each(below_one(), 2), item=float),
+    Key("SOLVER.WEIGHT_DECAY", 1e-4, "weight decay", at_least(0)),
+    Key(
+        "SOLVER.ZERO_WD_1D_PARAM",
+        False,
+        "no weight decay on biases, norms and embeddings (the released code decays everything)",
+    ),
+    Key("SOLVER.CLIP_GRAD_L2NORM", 0.0, "largest gradient norm; 0 for no clipping", NORM_OR_OFF),
+]
+
+MODEL = [
+    Key("MODEL.MODEL_NAME", "vit_base_patch16_224", "registered name of the model"),
+    Key("MODEL.NUM_CLASSES", 400, "number of classes", at_least(1)),
+    Key("MODEL.ARCH", "vit", "family of the model", one_of("vit")),
+    Key("MODEL.LOSS_FUNC", "cross_entropy", "training loss", one_of("cross_entropy")),
+    Key(
+        "MODEL.LABEL_SMOOTHING",
+        0.0,
+        "share of the target spread over all classes; 0.1 is what the released MIXUP used",
+        below_one(),
+    ),
+]
+
+MIXUP = [
+    Key("MIXUP.ENABLED", False, "mix each training batch with itself in reverse order"),
+    Key("MIXUP.ALPHA", 0.8, "Beta parameter of mixup; 0 for none", at_least(0)),
+    Key(
+        "MIXUP.CUTMIX_ALPHA",
+        1.0,
+        "Beta parameter of CutMix (a box in space through all frames); 0 for none",
+        at_least(0),
+    ),
+    Key("MIXUP.PROB", 1.0, "share of the batches that are mixed", within(0, 1)),
+    Key("MIXUP.SWITCH_PROB", 0.5, "share of CutMix where both are on", within(0, 1)),
+]
+
+PROCESSES = [
+    Key("DATA_LOADER.NUM_WORKERS", 8, "loader processes of each process; 0 for none", at_least(0)),
+    Key("DATA_LOADER.PIN_MEMORY", True, "page-locked batches for faster copies to a GPU"),
+    Key("NUM_GPUS", 1, "GPUs to use on each node; 0 for the CPU", at_least(0)),
+    Key("NUM_PROCS", 1, "processes on each node when NUM_GPUS is 0", at_least(1)),
+    Key("NUM_SHARDS", 1, "nodes of the job", at_least(1)),
+    Key("SHARD_ID", 0, "which node this is, from 0", at_least(0)),
+    Key("INIT_METHOD", "", "tcp://HOST:PORT where the nodes meet; '' on a single node"),
+    Key(
+        "GLOBAL_BATCH_SIZE",
+        64,
+        "clips of one optimiser step over all nodes, reached by accumulating gradients; 0 to step "
+        "after every forward pass",
+        at_least(0),
+    ),
+]
+
+RUN = [
+    Key("RNG_SEED", 0, "seed of everything random", at_least(0)),
+    Key("OUTPUT_DIR", ".", "folder for checkpoints, logs and results", path=True),
+    Key("LOG_PERIOD", 10, "optimiser steps between log lines", at_least(1)),
+    Key("TENSORBOARD.ENABLE", False, "write TensorBoard scalars to OUTPUT_DIR/tensorboard"),
+]
+
+KEYS: dict[str, Key] = {
+    key.name: key
+    for section in (TRAIN, TEST, DATA, TIMESFORMER, SOLVER, MODEL, MIXUP, PROCESSES, RUN)
+    for key in section
+}

@@ -1,0 +1,70 @@
+"""Keys of the released code that can mean nothing here: accepted, warned about once, not stored.
+
+A key with `accepted` values was honoured only for those; any other value is an error, because
+ignoring it would change what the person asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from timesformer.errors import UserError
+
+log = logging.getLogger("timesformer")
+
+
+@dataclass(frozen=True)
+class Legacy:
+    """Why the key is gone, and the values (None: all) for which dropping it changes nothing."""
+
+    reason: str
+    accepted: tuple[Any, ...] | None = None
+
+
+NEVER_READ = "the released code never read it for TimeSformer"
+
+LEGACY: dict[str, Legacy] = {
+    "BN.WEIGHT_DECAY": Legacy("a TimeSformer has no batch norm"),
+    "DATA.AUTO_AUGMENT": Legacy(NEVER_READ, ("", None)),
+    "DATA.COLOR_JITTER": Legacy(NEVER_READ, (0, 0.0, None)),
+    "DATA.CROP_SIZE": Legacy(NEVER_READ),
+    "DATA.DECODING_BACKEND": Legacy("videos are always decoded with PyAV"),
+    "DATA.DEIT_TRANSFORMS": Legacy(NEVER_READ, (False,)),
+    "DATA.MULTI_LABEL": Legacy("only single labels are supported", (False,)),
+    "DATA.PATH_LABEL_SEPARATOR": Legacy("the separator of a csv line is detected"),
+    "DATA.RE_PROB": Legacy(NEVER_READ, (0, 0.0)),
+    "DATA_LOADER.ENABLE_MULTI_THREAD_DECODE": Legacy("a worker decodes with one thread"),
+    "DIST_BACKEND": Legacy("the backend follows the device"),
+    "LOG_MODEL_INFO": Legacy("the model's size is always logged"),
+    "MIXUP.CUTMIX_MINMAX": Legacy("CutMix draws its area from MIXUP.CUTMIX_ALPHA", (None, [])),
+    "MIXUP.MODE": Legacy("a batch is mixed as a whole", ("batch",)),
+    "MODEL.DROPOUT_RATE": Legacy(
+        "the released ViT ignored it; dropout is TIMESFORMER.DROP_RATE here"
+    ),
+    "MODEL.HEAD_ACT": Legacy("the head returns logits"),
+    "SOLVER.BASE_LR_SCALE_NUM_SHARDS": Legacy(NEVER_READ, (False,)),
+    "SOLVER.WARMUP_FACTOR": Legacy(NEVER_READ),
+    "TENSORBOARD.LOG_DIR": Legacy("TensorBoard writes to OUTPUT_DIR/tensorboard", ("",)),
+    "TEST.CHECKPOINT_TYPE": Legacy("Caffe2 files are not read", ("pytorch",)),
+    "TRAIN.CHECKPOINT_EPOCH_RESET": Legacy("use TRAIN.FINETUNE True", (False,)),
+    "TRAIN.CHECKPOINT_INFLATE": Legacy("use TIMESFORMER.PRETRAINED_MODEL", (False,)),
+    "TRAIN.CHECKPOINT_TYPE": Legacy("Caffe2 files are not read", ("pytorch",)),
+}
+
+_warned: set[str] = set()
+
+
+def drop(name: str, value: Any, where: str) -> None:
+    """Accept the legacy key `name` without effect; UserError if `value` asked for something."""
+    entry = LEGACY[name]
+    if entry.accepted is not None and value not in entry.accepted:
+        allowed = " or ".join(repr(v) for v in entry.accepted)
+        raise UserError(
+            f"{where}: {name} is {value!r}, which cannot be honoured: {entry.reason}. "
+            f"Remove the key (or leave it at {allowed})."
+        )
+    if name not in _warned:
+        _warned.add(name)
+        log.warning("%s: %s has no effect: %s.", where, name, entry.reason)

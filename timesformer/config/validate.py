@@ -1,0 +1,109 @@
+"""What keys must be to each other. Runs after the merge; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fvcore.common.config import CfgNode
+
+from timesformer.errors import UserError
+
+
+def validate(cfg: CfgNode) -> None:
+    """Raise UserError for the first rule that the merged config breaks."""
+    for rule in RULES:
+        rule(cfg)
+
+
+def _something_to_do(cfg: CfgNode) -> None:
+    if not (cfg.TRAIN.ENABLE or cfg.TEST.ENABLE):
+        raise UserError("TRAIN.ENABLE and TEST.ENABLE are both False: nothing to do; enable one")
+
+
+def _processes(cfg: CfgNode) -> None:
+    if cfg.NUM_GPUS and cfg.NUM_PROCS > 1:
+        raise UserError(
+            f"NUM_PROCS {cfg.NUM_PROCS} is for CPU runs, but NUM_GPUS is {cfg.NUM_GPUS} (one process "
+            "for each GPU); set NUM_GPUS 0 or NUM_PROCS 1"
+        )
+    if cfg.SHARD_ID >= cfg.NUM_SHARDS:
+        raise UserError(f"SHARD_ID is {cfg.SHARD_ID}, but must be below NUM_SHARDS {cfg.NUM_SHARDS}")
+
+
+def _geometry(cfg: CfgNode) -> None:
+    low, high = cfg.DATA.TRAIN_JITTER_SCALES
+    if not cfg.DATA.TRAIN_CROP_SIZE <= low <= high:
+        raise UserError(
+            f"DATA.TRAIN_JITTER_SCALES [{low}, {high}] must rise and start at or above "
+            f"DATA.TRAIN_CROP_SIZE {cfg.DATA.TRAIN_CROP_SIZE}"
+        )
+    single_crop = cfg.TRAIN.ENABLE or cfg.TEST.NUM_SPATIAL_CROPS == 1
+    if single_crop and low < cfg.DATA.TEST_CROP_SIZE:
+        raise UserError(
+            f"DATA.TEST_CROP_SIZE {cfg.DATA.TEST_CROP_SIZE} must not exceed "
+            f"DATA.TRAIN_JITTER_SCALES[0] {low}: validation, and a test with one spatial crop, cut "
+            "it at that short side"
+        )
+    for name in ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE"):
+        if cfg.DATA[name] % cfg.TIMESFORMER.PATCH_SIZE:
+            raise UserError(
+                f"DATA.{name} {cfg.DATA[name]} must be a multiple of TIMESFORMER.PATCH_SIZE "
+                f"{cfg.TIMESFORMER.PATCH_SIZE}"
+            )
+
+
+def _heads(cfg: CfgNode) -> None:
+    if cfg.TIMESFORMER.EMBED_DIM % cfg.TIMESFORMER.NUM_HEADS:
+        raise UserError(
+            f"TIMESFORMER.EMBED_DIM {cfg.TIMESFORMER.EMBED_DIM} must be a multiple of "
+            f"TIMESFORMER.NUM_HEADS {cfg.TIMESFORMER.NUM_HEADS}"
+        )
+
+
+def _schedule(cfg: CfgNode) -> None:
+    if cfg.SOLVER.WARMUP_EPOCHS >= cfg.SOLVER.MAX_EPOCH:
+        raise UserError(
+            f"SOLVER.WARMUP_EPOCHS {cfg.SOLVER.WARMUP_EPOCHS} must end before SOLVER.MAX_EPOCH "
+            f"{cfg.SOLVER.MAX_EPOCH}"
+        )
+    steps, factors = cfg.SOLVER.STEPS, cfg.SOLVER.LRS
+    if cfg.SOLVER.LR_POLICY == "steps_with_relative_lrs" and (
+        len(steps) != len(factors) or steps[:1] != [0] or steps != sorted(set(steps))
+    ):
+        raise UserError(
+            f"SOLVER.STEPS {steps} and SOLVER.LRS {factors} must be of one length, and the steps "
+            "must rise from 0"
+        )
+
+
+def _optimizer(cfg: CfgNode) -> None:
+    plain = cfg.SOLVER.MOMENTUM == 0 or cfg.SOLVER.DAMPENING != 0
+    if cfg.SOLVER.OPTIMIZING_METHOD == "sgd" and cfg.SOLVER.NESTEROV and plain:
+        raise UserError(
+            "SOLVER.NESTEROV True needs SOLVER.MOMENTUM above 0 and SOLVER.DAMPENING 0; set "
+            "SOLVER.NESTEROV False"
+        )
+
+
+def _precision(cfg: CfgNode) -> None:
+    if cfg.TRAIN.PRECISION in ("tf32", "fp16") and cfg.NUM_GPUS == 0:
+        raise UserError(
+            f"TRAIN.PRECISION {cfg.TRAIN.PRECISION} needs a GPU, but NUM_GPUS is 0; use fp32 or bf16"
+        )
+
+
+def _mixup(cfg: CfgNode) -> None:
+    if cfg.MIXUP.ENABLED and cfg.MIXUP.ALPHA == 0 and cfg.MIXUP.CUTMIX_ALPHA == 0:
+        raise UserError("MIXUP.ENABLED is True, but MIXUP.ALPHA and MIXUP.CUTMIX_ALPHA are both 0")
+
+
+RULES: tuple[Callable[[CfgNode], None], ...] = (
+    _something_to_do,
+    _processes,
+    _geometry,
+    _heads,
+    _schedule,
+    _optimizer,
+    _precision,
+    _mixup,
+)

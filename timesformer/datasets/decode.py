@@ -1,0 +1,422 @@
+"""Read single frames out of a video file, decoding no more than they need.
+
+Frame i is the i-th frame that a full decode of the file's best video stream yields; whichever way
+it is read, its pixels are the same to the bit. There are two ways:
+
+Selective. One pass over the packets, without decoding, tells which packet holds which frame and
+where decoding can start. A read then decodes the groups of pictures that hold a wanted frame, from
+their key frame to the last wanted one, and lets the decoder skip the unwanted frames that no other
+frame refers to.
+
+Full. Containers lie: AVI has no presentation times, some packets hold no frame, flags and time
+stamps are wrong. Where the packets give a reason for doubt, or a selective read meets a surprise,
+the file is decoded from its beginning and the frames are counted as they come. That is slower
+(2 to 6 times) and needs no trust.
+
+Either way only the wanted frames are converted to RGB, and on one thread: workers are parallel
+across videos.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Container, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Discard
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from timesformer.errors import UserError
+
+# FFmpeg's own messages would go to the terminal; what matters of them is in our exceptions.
+av.logging.set_level(av.logging.PANIC)
+
+# Containers that store, or for AVI without reordering imply, the presentation time of each packet.
+_TIMED_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
+
+# Codecs whose packets hold one frame each, but for the exceptions that `_holds_shown_frame` and `_is_doubtful` know.
+_ONE_FRAME_CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mjpeg")
+
+# Codecs in which "not a reference" is a property of the picture itself. In HEVC it only holds
+# within a temporal layer, and skipped VP8 and VP9 frames still change the decoder's state.
+_SKIPPABLE_CODECS = ("h264", "mpeg4")
+
+# For streams that state no rate at all, which is rare (raw streams): the usual rate of web video.
+_FALLBACK_FPS = 30.0
+
+
+class UnreadableVideo(UserError):
+    """A video that cannot be opened or decoded; `path` and `reason` say which and why."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the video '{self.path}' cannot be read: {self.reason}"
+
+
+class VideoReader:
+    """An open video file that hands out frames by index; a context manager.
+
+    Attributes:
+        path: the file, as given.
+        num_frames: frames that a full decode yields, whatever the header says.
+        fps: average frame rate in frames per second; 30 where the file states none.
+        ticks_per_frame: duration in units of the stream's time base over the header's number of
+            frames; None where the header states no duration. `sampling.clip_indices` wants it.
+
+    Raises:
+        UnreadableVideo: the file is missing, is not a video, holds no frame, or is cut short.
+    """
+
+    num_frames: int
+    fps: float
+    ticks_per_frame: float | None
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._container, self._stream = _open(path)
+        try:
+            self._layout: _Layout | None = _scan(path, self._container, self._stream)
+            self.num_frames = self._layout.num_frames if self._layout else _count_frames(path)
+            if self.num_frames == 0:
+                raise UnreadableVideo(path, "it holds no frame")
+        except BaseException:
+            self.close()
+            raise
+        self.fps = float(self._stream.average_rate or self._stream.guessed_rate or _FALLBACK_FPS)
+        self.ticks_per_frame = _ticks_per_frame(self._stream, self.num_frames)
+
+    def read(self, indices: Sequence[int]) -> np.ndarray:
+        """Frames `indices` (any order, repeats allowed) as RGB, uint8 (len(indices), H, W, 3).
+
+        Raises:
+            IndexError: an index is negative or not below `num_frames`.
+            UnreadableVideo: the decoder fails before it has yielded the last wanted frame.
+        """
+        wanted = set(indices)
+        if not wanted or min(wanted) < 0 or max(wanted) >= self.num_frames:
+            raise IndexError(f"frames {indices} of a video of {self.num_frames} frames")
+        pictures = self._read_distinct(wanted)
+        return _stack(self.path, [pictures[index] for index in indices])
+
+    def close(self) -> None:
+        """Close the file. Reading afterwards is an error."""
+        self._container.close()
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read_distinct(self, wanted: set[int]) -> dict[int, np.ndarray]:
+        if self._layout is not None:
+            try:
+                return _read_selected(
+                    self.path, self._container, self._stream, self._layout, wanted
+                )
+            except (_Surprise, av.FFmpegError):
+                # A lying key frame flag can look like damage. The full decode below decides which
+                # it is, and stays in use for this file.
+                self._layout = None
+                self.num_frames = _count_frames(self.path)
+        return _read_counted(self.path, wanted)
+
+
+def decode_all(path: str) -> np.ndarray:
+    """Every frame of a video as RGB, uint8 (N, H, W, 3): what `VideoReader.read` is tested against.
+
+    Raises:
+        UnreadableVideo: as `VideoReader`; the decoder failed anywhere.
+    """
+    reformatter = VideoReformatter()
+    pictures = [_to_rgb(path, frame, reformatter) for frame in _decode(path)]
+    if not pictures:
+        raise UnreadableVideo(path, "it holds no frame")
+    return _stack(path, pictures)
+
+
+class _Surprise(Exception):
+    """A selective read met something that the scan of the packets did not promise."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Packets `first` to `last`, inclusive, to decode in one go; `first` is a key frame."""
+
+    first: int
+    last: int
+
+
+class _Fact(NamedTuple):
+    """What is kept of a packet: its times, and whether it is a key frame and ever shown."""
+
+    pts: int
+    dts: int | None
+    is_keyframe: bool
+    is_shown: bool
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the packets say, in the order of the file, which is the order of decoding.
+
+    Attributes:
+        pts: presentation time of each packet.
+        keyframes: the packets at which decoding may start, ascending.
+        frame_packets: the packet that holds frame i, for every i.
+        start: time to seek to for the first packet.
+    """
+
+    pts: list[int]
+    keyframes: list[int]
+    frame_packets: list[int]
+    start: int
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.frame_packets)
+
+    def runs(self, packets: Collection[int]) -> list[_Run]:
+        """The fewest packets to decode for the frames in `packets`."""
+        runs: list[_Run] = []
+        for packet in sorted(packets):
+            entry = self._entry(packet)
+            if runs and entry <= runs[-1].last + 1:
+                runs[-1] = _Run(runs[-1].first, packet)
+            else:
+                runs.append(_Run(entry, packet))
+        return runs
+
+    def _entry(self, packet: int) -> int:
+        group = bisect_right(self.keyframes, packet) - 1
+        leads = self.pts[packet] < self.pts[self.keyframes[group]]
+        # A frame shown before the key frame of its (open) group refers to the group before, too.
+        return self.keyframes[group - 1 if leads else group]
+
+
+@contextmanager
+def _errors_named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise UnreadableVideo(path, error.strerror or type(error).__name__) from error
+
+
+def _open(path: str) -> tuple[InputContainer, VideoStream]:
+    with _errors_named(path):
+        # Titles and the like are not always the UTF-8 they claim to be, and nobody reads them.
+        container = av.open(path, metadata_errors="ignore")
+    stream = container.streams.best("video")
+    # FFmpeg would draw a text file as frames of a terminal.
+    if not isinstance(stream, VideoStream) or container.format.name == "tty":
+        container.close()
+        raise UnreadableVideo(path, "it has no video stream")
+    for other in container.streams:
+        other.discard = Discard.default if other is stream else Discard.all
+    stream.codec_context.thread_count = 1
+    return container, stream
+
+
+def _packets(
+    path: str, container: InputContainer, stream: VideoStream
+) -> Iterator[Packet[VideoStream]]:
+    for packet in container.demux(stream):
+        if packet.is_corrupt:
+            raise UnreadableVideo(path, "it is damaged, or ends in the middle of a frame")
+        if packet.size:  # an empty one marks the end
+            yield packet
+
+
+def _ticks_per_frame(stream: VideoStream, num_frames: int) -> float | None:
+    return stream.duration / (stream.frames or num_frames) if stream.duration else None
+
+
+# --- the selective way ----------------------------------------------------------------------------
+
+
+def _scan(path: str, container: InputContainer, stream: VideoStream) -> _Layout | None:
+    """The layout of the file, or None where its packets cannot be trusted to tell it."""
+    context = stream.codec_context
+    if not _may_trust(container, context):
+        return None
+    facts: list[_Fact] = []
+    with _errors_named(path):
+        for packet in _packets(path, container, stream):
+            if packet.pts is None or _is_doubtful(packet, context):
+                return None
+            shown = _holds_shown_frame(packet, context)
+            facts.append(_Fact(packet.pts, packet.dts, packet.is_keyframe, shown))
+    return _layout(facts) if _are_consistent(facts, context.has_b_frames) else None
+
+
+def _may_trust(container: InputContainer, context: VideoCodecContext) -> bool:
+    # AVI numbers its packets in the order of decoding, which is all there is to know of their
+    # time; with B frames that is not the order of presentation.
+    is_timed = container.format.name in _TIMED_CONTAINERS and not (
+        container.format.name == "avi" and context.has_b_frames
+    )
+    return is_timed and context.codec.canonical_name in _ONE_FRAME_CODECS
+
+
+def _is_doubtful(packet: Packet[VideoStream], context: VideoCodecContext) -> bool:
+    """Whether an MPEG-4 packet is too small for a picture: a placeholder, with a frame or without.
+
+    A coded picture takes a bit or more for each macroblock, skipped ones included. Placeholders pad
+    videos with packed B frames and stand for dropped frames.
+    """
+    macroblocks = (context.width // 16) * (context.height // 16)
+    return context.codec.canonical_name == "mpeg4" and packet.size * 8 < macroblocks
+
+
+def _holds_shown_frame(packet: Packet[VideoStream], context: VideoCodecContext) -> bool:
+    # An edit list (mp4) discards frames; a VP8 header says in one bit that its frame is an
+    # alternate reference, never shown (RFC 6386, 9.1). VP9 packs those with a frame that is.
+    if context.codec.canonical_name == "vp8" and not bytes(packet)[0] & 0x10:
+        return False
+    return not packet.is_discard
+
+
+def _are_consistent(facts: list[_Fact], reorders: bool) -> bool:
+    if not facts or not facts[0].is_keyframe:
+        return False
+    times = [fact.pts for fact in facts]
+    shown = [fact.pts for fact in facts if fact.is_shown]
+    is_ascending = all(before < after for before, after in zip(times, times[1:]))
+    # Ascending times in a stream that reorders its frames are times of decoding, wrongly labelled.
+    return (
+        times[0] == min(times) and len(set(shown)) == len(shown) and not (reorders and is_ascending)
+    )
+
+
+def _layout(facts: list[_Fact]) -> _Layout:
+    pts = [fact.pts for fact in facts]
+    shown = (packet for packet, fact in enumerate(facts) if fact.is_shown)
+    return _Layout(
+        pts=pts,
+        keyframes=[packet for packet, fact in enumerate(facts) if fact.is_keyframe],
+        frame_packets=sorted(shown, key=pts.__getitem__),
+        start=facts[0].pts if facts[0].dts is None else facts[0].dts,
+    )
+
+
+def _read_selected(
+    path: str, container: InputContainer, stream: VideoStream, layout: _Layout, wanted: set[int]
+) -> dict[int, np.ndarray]:
+    """The frames `wanted` by index; `_Surprise` where the file is not as the layout says."""
+    packets = {layout.frame_packets[index]: index for index in wanted}
+    index_at = {layout.pts[packet]: index for packet, index in packets.items()}
+    reformatter = VideoReformatter()
+    pictures = {}
+    container.seek(layout.start, stream=stream)
+    numbered = enumerate(_packets(path, container, stream))
+    for run in layout.runs(packets):
+        frames = _decode_run(stream.codec_context, numbered, layout, run, packets)
+        for frame in _checked(frames, layout.pts[run.first]):
+            if frame.pts in index_at:
+                pictures[index_at[frame.pts]] = _to_rgb(path, frame, reformatter)
+    if len(pictures) < len(wanted):
+        raise _Surprise
+    return pictures
+
+
+def _decode_run(
+    decoder: VideoCodecContext,
+    numbered: Iterator[tuple[int, Packet[VideoStream]]],
+    layout: _Layout,
+    run: _Run,
+    wanted: Container[int],
+) -> Iterator[VideoFrame]:
+    """Decode the packets of `run`, taken from `numbered`; some unwanted frames do not come out."""
+    can_skip = decoder.codec.canonical_name in _SKIPPABLE_CODECS
+    decoder.flush_buffers()
+    for number, packet in numbered:
+        if packet.pts != layout.pts[number]:
+            raise _Surprise
+        if number < run.first:
+            continue
+        is_needed = number == run.first or number in wanted
+        decoder.skip_frame = "NONREF" if can_skip and not is_needed else "DEFAULT"
+        yield from decoder.decode(packet)
+        if number == run.last:
+            break
+    yield from decoder.decode(None)
+
+
+def _checked(frames: Iterator[VideoFrame], entry: int) -> Iterator[VideoFrame]:
+    """Pass `frames` on while they ascend in time, and that of time `entry` is a true key frame."""
+    previous, has_entry = None, False
+    for frame in frames:
+        if frame.pts is None or (previous is not None and frame.pts <= previous):
+            raise _Surprise
+        previous = frame.pts
+        if frame.pts == entry:
+            has_entry = frame.key_frame and frame.pict_type == PictureType.I
+        yield frame
+    if not has_entry:
+        raise _Surprise
+
+
+# --- the full way ---------------------------------------------------------------------------------
+
+
+def _decode(path: str) -> Generator[VideoFrame, None, None]:
+    """Every frame of the file, from a decoder and a container that nobody has touched."""
+    container, stream = _open(path)
+    with container, _errors_named(path):
+        for packet in _packets(path, container, stream):
+            yield from stream.codec_context.decode(packet)
+        yield from stream.codec_context.decode(None)
+
+
+def _count_frames(path: str) -> int:
+    return sum(1 for _ in _decode(path))
+
+
+def _read_counted(path: str, wanted: set[int]) -> dict[int, np.ndarray]:
+    reformatter = VideoReformatter()
+    pictures = {}
+    with closing(_decode(path)) as frames:
+        for index, frame in zip(range(max(wanted) + 1), frames):
+            if index in wanted:
+                pictures[index] = _to_rgb(path, frame, reformatter)
+    if len(pictures) < len(wanted):
+        raise UnreadableVideo(path, f"frame {max(wanted)} does not decode, though a packet has it")
+    return pictures
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def _to_rgb(path: str, frame: VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+    quarter_turns, rest = divmod(frame.rotation, 90)
+    if rest:
+        raise UnreadableVideo(path, f"it is rotated by {frame.rotation} degrees, not by quarters")
+    # One thread: by default every conversion would start as many as the machine has cores.
+    picture = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+    return np.rot90(picture, quarter_turns)
+
+
+def _stack(path: str, pictures: list[np.ndarray]) -> np.ndarray:
+    sizes = {picture.shape for picture in pictures}
+    if len(sizes) > 1:
+        raise UnreadableVideo(path, f"its picture size changes: {sorted(sizes)}")
+    return np.stack(pictures)

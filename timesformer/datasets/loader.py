@@ -1,0 +1,32 @@
+"""The loader: worker processes that decode, resize and crop; uint8 all the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from timesformer.datasets.batch import Batch, Item, collate
+
+
+def build_loader(
+    dataset: Dataset[Item],
+    batches: Sampler[Any],
+    *,
+    num_workers: int,
+    pin_memory: bool,
+) -> DataLoader[Batch]:
+    """Batches of `dataset` in the order of `batches`, which yields lists of requests.
+
+    Workers live as long as the loader; they hold no random state, so their number changes nothing.
+    `pin_memory` applies where there is a GPU to copy to.
+    """
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=num_workers,
+        pin_memory=pin_memory and torch.cuda.is_available(),
+        persistent_workers=num_workers > 0,
+    )

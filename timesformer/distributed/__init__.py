@@ -1,0 +1,1 @@
+"""Processes: who they are (`process`) and how they start (`launch`)."""

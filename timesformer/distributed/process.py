@@ -1,0 +1,78 @@
+"""Who this process is among the processes of a run, and what they say to each other.
+
+The only room that talks to `torch.distributed`; everything here is a no-op in a single process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+T = TypeVar("T")
+
+# Long enough for the slowest rank to finish its share of a test set before the results are gathered.
+TIMEOUT = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One of `world_size` processes, `local_world_size` of them on each node."""
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    local_world_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+def join(process: Process, device: torch.device, **rendezvous: Any) -> None:
+    """Enter the process group; `rendezvous` is what `init_process_group` needs to find the others."""
+    if process.world_size == 1:
+        return
+    on_gpu = device.type == "cuda"
+    dist.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        rank=process.rank,
+        world_size=process.world_size,
+        timeout=TIMEOUT,
+        device_id=device if on_gpu else None,
+        **rendezvous,
+    )
+
+
+def leave() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def from_main(value: T) -> T:
+    """The main process's `value`, everywhere."""
+    if not dist.is_initialized():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def gather(value: T) -> list[T] | None:
+    """Every process's `value` in rank order on the main process, None elsewhere."""
+    if not dist.is_initialized():
+        return [value]
+    boxes: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
+    dist.gather_object(value, boxes)
+    return boxes
+
+
+def total(values: torch.Tensor) -> torch.Tensor:
+    """The elementwise sum of `values` over all processes."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+    return values

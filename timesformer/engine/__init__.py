@@ -1,0 +1,1 @@
+"""The loops: training, evaluation, test, and what they need to start."""

@@ -1,0 +1,174 @@
+"""From a config to everything a training or test run holds."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import nn
+from torch.utils.data import DataLoader
+
+from timesformer.checkpoints.state import TrainState
+from timesformer.datasets import build_dataset
+from timesformer.datasets.batch import Batch
+from timesformer.datasets.loader import build_loader
+from timesformer.datasets.on_device import Mixup, Normalizer
+from timesformer.datasets.sampler import EvalSampler, TrainSampler
+from timesformer.datasets.video import EvaluationViews, VideoDataset
+from timesformer.distributed.launch import device_of
+from timesformer.distributed.process import Process
+from timesformer.engine.cadence import Clock
+from timesformer.engine.evaluate import Scorer
+from timesformer.engine.guards import FailureCounter, LossGuard
+from timesformer.engine.prepare import (
+    Runtime,
+    TrainBatch,
+    prepare_device,
+    prepare_model,
+    train_batch,
+)
+from timesformer.engine.train import Training
+from timesformer.evaluation import TrainMeter
+from timesformer.logs import Silent
+from timesformer.models import build_model
+from timesformer.optim import LOSS_REGISTRY, build_optimizer
+
+log = logging.getLogger("timesformer")
+
+
+def build_training(cfg: CfgNode, process: Process, reporter: Silent) -> Training:
+    """Everything `train` needs, at epoch 0 with fresh weights."""
+    runtime = prepare_device(cfg, device_of(cfg, process))
+    batch = train_batch(cfg, process.world_size, process.local_world_size)
+    dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
+    sampler = train_sampler(cfg, process, batch, len(dataset))
+    # The same initial weights on every process; from here on a step seeds itself.
+    torch.manual_seed(cfg.RNG_SEED)
+    model = build_model(cfg)
+    wrapped = prepare_model(model, runtime, process)
+    normalize = normalizer(cfg, runtime)
+    describe(cfg, process, batch, dataset, model)
+    return Training(
+        cfg=cfg,
+        process=process,
+        runtime=runtime,
+        state=TrainState(model, build_optimizer(model, cfg), runtime.scaler()),
+        model=wrapped,
+        dataset=dataset,
+        sampler=sampler,
+        loader=loader(cfg, dataset, sampler),
+        val_loader=val_loader(cfg, process) if cfg.TRAIN.EVAL_PERIOD else None,
+        scorer=scorer(cfg, model, runtime, clips_per_pass=batch.one_pass // process.world_size),
+        normalize=normalize,
+        mixup=mixup(cfg),
+        loss=LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC),
+        reporter=reporter,
+        meter=TrainMeter(runtime.device),
+        clock=Clock(cfg.SOLVER.MAX_EPOCH * len(sampler.step_sizes())),
+        loss_guard=LossGuard(),
+        failures=FailureCounter(max_fraction=cfg.DATA.MAX_FAILED_FRACTION),
+    )
+
+
+def train_sampler(
+    cfg: CfgNode, process: Process, batch: TrainBatch, num_samples: int
+) -> TrainSampler:
+    return TrainSampler(
+        num_samples=num_samples,
+        global_batch=batch.step,
+        per_pass=batch.one_pass,
+        rank=process.rank,
+        world_size=process.world_size,
+        seed=cfg.RNG_SEED,
+    )
+
+
+def val_loader(cfg: CfgNode, process: Process) -> DataLoader[Batch]:
+    dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "val")
+    return eval_loader(cfg, dataset, process, batch_size=views_of_process(cfg.TRAIN.BATCH_SIZE, process))
+
+
+def test_loader(cfg: CfgNode, dataset: EvaluationViews, process: Process) -> DataLoader[Batch]:
+    """Batches of as many videos as their views fit into TEST.BATCH_SIZE, at least one."""
+    views = views_of_process(cfg.TEST.BATCH_SIZE, process)
+    return eval_loader(cfg, dataset, process, batch_size=max(1, views // dataset.num_views))
+
+
+def views_of_process(views_of_node: int, process: Process) -> int:
+    return max(1, views_of_node // process.local_world_size)
+
+
+def eval_loader(
+    cfg: CfgNode, dataset: VideoDataset, process: Process, *, batch_size: int
+) -> DataLoader[Batch]:
+    sampler = EvalSampler(
+        num_samples=len(dataset),
+        batch_size=batch_size,
+        rank=process.rank,
+        world_size=process.world_size,
+    )
+    return loader(cfg, dataset, sampler)
+
+
+def loader(
+    cfg: CfgNode, dataset: VideoDataset, sampler: TrainSampler | EvalSampler
+) -> DataLoader[Batch]:
+    return build_loader(
+        dataset,
+        sampler,
+        num_workers=cfg.DATA_LOADER.NUM_WORKERS,
+        pin_memory=cfg.DATA_LOADER.PIN_MEMORY,
+    )
+
+
+def scorer(cfg: CfgNode, model: nn.Module, runtime: Runtime, *, clips_per_pass: int) -> Scorer:
+    return Scorer(
+        model,
+        runtime,
+        normalizer(cfg, runtime),
+        num_classes=cfg.MODEL.NUM_CLASSES,
+        ensemble=cfg.DATA.ENSEMBLE_METHOD,
+        clips_per_pass=clips_per_pass,
+    )
+
+
+def normalizer(cfg: CfgNode, runtime: Runtime) -> Normalizer:
+    return Normalizer(
+        mean=cfg.DATA.MEAN,
+        std=cfg.DATA.STD,
+        bgr=cfg.DATA.REVERSE_INPUT_CHANNEL,
+        device=runtime.device,
+    )
+
+
+def mixup(cfg: CfgNode) -> Mixup | None:
+    if not cfg.MIXUP.ENABLED:
+        return None
+    return Mixup(
+        num_classes=cfg.MODEL.NUM_CLASSES,
+        alpha=cfg.MIXUP.ALPHA,
+        cutmix_alpha=cfg.MIXUP.CUTMIX_ALPHA,
+        prob=cfg.MIXUP.PROB,
+        switch_prob=cfg.MIXUP.SWITCH_PROB,
+    )
+
+
+def describe(
+    cfg: CfgNode, process: Process, batch: TrainBatch, dataset: VideoDataset, model: nn.Module
+) -> None:
+    """Say what is about to be trained on what, and the effective batch."""
+    log.info(
+        "%s (%s): %s parameters; %d training videos",
+        cfg.MODEL.MODEL_NAME,
+        cfg.TIMESFORMER.ATTENTION_TYPE,
+        f"{sum(p.numel() for p in model.parameters()):,}",
+        len(dataset),
+    )
+    log.info(
+        "effective batch: %d clips a step = %d processes x %d clips x %d passes",
+        batch.step,
+        process.world_size,
+        batch.one_pass // process.world_size,
+        batch.num_passes,
+    )

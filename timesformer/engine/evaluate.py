@@ -1,0 +1,121 @@
+"""Scores of whole data sets: every video exactly once, whatever the number of processes.
+
+B videos, V views, K classes.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from timesformer.datasets.batch import Batch, Failure
+from timesformer.datasets.on_device import Normalizer
+from timesformer.distributed.process import gather
+from timesformer.engine.prepare import Runtime
+from timesformer.evaluation import combine_views, topk_accuracy
+
+log = logging.getLogger("timesformer")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores float32 (num_videos, K) and labels (num_videos,), in the order of `indices`.
+
+    The scores of a video that could not be read are NaN, which counts as wrong.
+    """
+
+    indices: Tensor
+    labels: Tensor
+    scores: Tensor
+    failures: tuple[Failure, ...]
+
+    def accuracy(self, k: int) -> float:
+        """Percentage of all videos whose label is among the k best scores."""
+        return topk_accuracy(self.scores, self.labels, k)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model, and how its scores for a batch of videos come about."""
+
+    model: nn.Module
+    runtime: Runtime
+    normalize: Normalizer
+    num_classes: int
+    ensemble: str
+    clips_per_pass: int
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Scores float32 (B, K) on the CPU, NaN for videos that could not be read."""
+        scores = torch.full((len(batch.labels), self.num_classes), torch.nan)
+        if len(batch.views):
+            scores[batch.readable] = self._combined(batch.views).cpu()
+        return scores
+
+    def _combined(self, views: Tensor) -> Tensor:
+        """(R, K) from uint8 views (R, V, C, T, H, W)."""
+        clips = self.normalize(views.to(self.runtime.device, non_blocking=True))
+        with self.runtime.autocast():
+            logits = [self.model(part).float() for part in clips.split(self.clips_per_pass)]
+        return combine_views(torch.cat(logits).unflatten(0, views.shape[:2]), self.ensemble)
+
+
+@torch.inference_mode()
+def predict(scorer: Scorer, loader: DataLoader[Batch], bar: tqdm[Any]) -> Scores | None:
+    """Score this process's videos, then gather; None on all but the main process.
+
+    There is no collective inside the loop: processes may have different numbers of batches.
+    """
+    scorer.model.eval()
+    parts = []
+    for batch in loader:
+        parts.append(Scores(batch.indices, batch.labels, scorer(batch), batch.failures))
+        bar.update()
+    shares = gather(concatenate(parts))
+    return None if shares is None else in_order(concatenate(shares))
+
+
+def concatenate(parts: list[Scores]) -> Scores:
+    """One after the other; parts without videos are left out."""
+    parts = [part for part in parts if len(part.indices)] or parts
+    if not parts:
+        empty = torch.zeros(0, dtype=torch.int64)
+        return Scores(empty, empty, torch.zeros(0, 0), ())
+    return Scores(
+        torch.cat([part.indices for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        torch.cat([part.scores for part in parts]),
+        tuple(failure for part in parts for failure in part.failures),
+    )
+
+
+def in_order(scores: Scores) -> Scores:
+    order = scores.indices.argsort()
+    return Scores(
+        scores.indices[order], scores.labels[order], scores.scores[order], scores.failures
+    )
+
+
+def validate(scorer: Scorer, loader: DataLoader[Batch], bar: tqdm[Any]) -> dict[str, float] | None:
+    """Errors in % over the validation set, on the main process; None elsewhere."""
+    scores = predict(scorer, loader, bar)
+    if scores is None:
+        return None
+    log_failures(scores)
+    return {
+        "top1_err": 100 - scores.accuracy(1),
+        "top5_err": 100 - scores.accuracy(5),
+        "num_videos": len(scores.indices),
+        "num_failed": len(scores.failures),
+    }
+
+
+def log_failures(scores: Scores) -> None:
+    for failure in scores.failures:
+        log.warning("counted as wrong: %s: %s", failure.path, failure.reason)

@@ -1,0 +1,96 @@
+"""Device, precision and processes: what the model itself knows nothing of."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from fvcore.common.config import CfgNode
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from timesformer.distributed.process import Process
+from timesformer.errors import UserError
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and in which arithmetic a model runs."""
+
+    device: torch.device
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of a forward pass."""
+        if self.precision not in AUTOCAST:
+            return nullcontext()
+        return torch.autocast(self.device.type, AUTOCAST[self.precision])
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Loss scaling for fp16, which would lose small gradients; does nothing otherwise."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+
+
+def prepare_device(cfg: CfgNode, device: torch.device) -> Runtime:
+    """Set the arithmetic of float32 matrix products (process-wide) and return the runtime."""
+    tf32 = cfg.TRAIN.PRECISION == "tf32"
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    return Runtime(device, cfg.TRAIN.PRECISION)
+
+
+def prepare_model(model: nn.Module, runtime: Runtime, process: Process) -> nn.Module:
+    """The model on its device, then (it must be there already) wrapped for several processes."""
+    model.to(runtime.device)
+    if process.world_size == 1:
+        return model
+    on_gpu = runtime.device.type == "cuda"
+    return DistributedDataParallel(
+        model,
+        device_ids=[process.local_rank] if on_gpu else None,
+        gradient_as_bucket_view=True,
+    )
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """The seed of everything random in the model in one step of one process."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    """Clips over all processes: of one optimiser step, and of one forward pass of it."""
+
+    step: int
+    one_pass: int
+
+    @property
+    def num_passes(self) -> int:
+        return self.step // self.one_pass
+
+
+def train_batch(cfg: CfgNode, world_size: int, local_world_size: int) -> TrainBatch:
+    """The batch that TRAIN.BATCH_SIZE (of a node) and GLOBAL_BATCH_SIZE (of a step) come to.
+
+    Raises:
+        UserError: the processes cannot share the batch evenly, or passes cannot add up to a step.
+    """
+    batch = cfg.TRAIN.BATCH_SIZE
+    if batch % local_world_size:
+        raise UserError(
+            f"TRAIN.BATCH_SIZE {batch} is split over the {local_world_size} processes of a node "
+            f"(NUM_GPUS, NUM_PROCS or torchrun): use a multiple of {local_world_size}"
+        )
+    one_pass = batch * (world_size // local_world_size)
+    step = cfg.GLOBAL_BATCH_SIZE or one_pass
+    if step % one_pass:
+        nearest = max(1, round(step / one_pass)) * one_pass
+        raise UserError(
+            f"GLOBAL_BATCH_SIZE {step} cannot be reached with {one_pass} clips a pass "
+            f"(TRAIN.BATCH_SIZE x nodes): use a multiple such as {nearest}, or 0 for no accumulation"
+        )
+    return TrainBatch(step, one_pass)

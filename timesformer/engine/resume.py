@@ -1,0 +1,60 @@
+"""Where a training run starts."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from fvcore.common.config import CfgNode
+
+from timesformer.checkpoints import files
+from timesformer.checkpoints.state import TrainState, check_same_run
+from timesformer.distributed.process import Process, from_main
+from timesformer.errors import UserError
+from timesformer.models.pretrained import load_pretrained
+
+log = logging.getLogger("timesformer")
+
+
+def start_from(state: TrainState, cfg: CfgNode, process: Process) -> None:
+    """Bring `state` to where the run starts. The order is the policy:
+
+    1. TRAIN.AUTO_RESUME and a good checkpoint in OUTPUT_DIR: continue it (a finetuning run too).
+    2. TRAIN.CHECKPOINT_FILE_PATH and TRAIN.FINETUNE: its weights, from epoch 0.
+    3. TRAIN.CHECKPOINT_FILE_PATH alone: continue it.
+    4. What the model was built with: TIMESFORMER.PRETRAINED_MODEL or random weights.
+
+    Raises:
+        UserError: the checkpoint is damaged, or of another experiment; or OUTPUT_DIR has
+            checkpoints that AUTO_RESUME False would overwrite.
+    """
+    # The main process decides, so that all continue the same file.
+    path = from_main(own_checkpoint(cfg) if process.is_main else None)
+    if path is not None:
+        restore(state, path, cfg)
+    elif cfg.TRAIN.CHECKPOINT_FILE_PATH and cfg.TRAIN.FINETUNE:
+        log.info("finetuning: %s", load_pretrained(state.model, cfg.TRAIN.CHECKPOINT_FILE_PATH))
+    elif cfg.TRAIN.CHECKPOINT_FILE_PATH:
+        restore(state, Path(cfg.TRAIN.CHECKPOINT_FILE_PATH), cfg)
+    elif not cfg.TIMESFORMER.PRETRAINED_MODEL:
+        log.info("starting from random weights (TIMESFORMER.PRETRAINED_MODEL is not set)")
+
+
+def own_checkpoint(cfg: CfgNode) -> Path | None:
+    """The checkpoint of OUTPUT_DIR to continue."""
+    if not files.epoch_paths(cfg.OUTPUT_DIR):
+        return None
+    if not cfg.TRAIN.AUTO_RESUME:
+        raise UserError(
+            f"{files.folder(cfg.OUTPUT_DIR)} already holds checkpoints, which this run would "
+            "overwrite. Set TRAIN.AUTO_RESUME True to continue them, or another OUTPUT_DIR."
+        )
+    newest = files.newest_good(cfg.OUTPUT_DIR)
+    return None if newest is None else newest[0]
+
+
+def restore(state: TrainState, path: Path, cfg: CfgNode) -> None:
+    checkpoint = files.read(path)
+    check_same_run(checkpoint, path, cfg)
+    state.restore(checkpoint, path)
+    log.info("continuing %s after %d of %d epochs", path, state.epochs_done, cfg.SOLVER.MAX_EPOCH)

@@ -1,0 +1,182 @@
+"""The training loop.
+
+B clips of one process, V views (1 in training), C channels, T frames, H W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from timesformer.checkpoints.state import TrainState, save
+from timesformer.datasets.batch import Batch
+from timesformer.datasets.on_device import Mixup, Normalizer
+from timesformer.datasets.sampler import TrainSampler
+from timesformer.datasets.video import VideoDataset
+from timesformer.distributed.process import Process, total
+from timesformer.engine.cadence import Clock, is_due
+from timesformer.engine.evaluate import Scorer, validate
+from timesformer.engine.guards import FailureCounter, LossGuard
+from timesformer.engine.prepare import Runtime, step_seed
+from timesformer.evaluation import TrainMeter, summarize
+from timesformer.logs import Silent, memory_gb
+from timesformer.optim import lr_at, set_lr
+from timesformer.optim.losses import Loss
+
+log = logging.getLogger("timesformer")
+
+
+@dataclass
+class Training:
+    """All that a training run holds; `build.build_training` makes it."""
+
+    cfg: CfgNode
+    process: Process
+    runtime: Runtime
+    state: TrainState
+    model: nn.Module  # state.model, wrapped for several processes
+    dataset: VideoDataset
+    sampler: TrainSampler
+    loader: DataLoader[Batch]
+    val_loader: DataLoader[Batch] | None
+    scorer: Scorer
+    normalize: Normalizer
+    mixup: Mixup | None
+    loss: Loss
+    reporter: Silent
+    meter: TrainMeter
+    clock: Clock
+    loss_guard: LossGuard
+    failures: FailureCounter
+
+
+def train(run: Training) -> None:
+    """From where the state is to SOLVER.MAX_EPOCH: train, validate, save, epoch by epoch."""
+    cfg, state, last = run.cfg, run.state, run.cfg.SOLVER.MAX_EPOCH
+    while state.epochs_done < last:
+        train_epoch(run, state.epochs_done)
+        state.epochs_done += 1
+        is_best = False
+        if run.val_loader and is_due(state.epochs_done, cfg.TRAIN.EVAL_PERIOD, last):
+            is_best = validate_epoch(run)
+        if run.process.is_main:
+            due = is_due(state.epochs_done, cfg.TRAIN.CHECKPOINT_PERIOD, last)
+            save(state, cfg, is_best=is_best, is_due=due)
+        run.clock.restart()
+
+
+def train_epoch(run: Training, epoch: int) -> None:
+    """Every sample of the training set once, in steps of `GLOBAL_BATCH_SIZE` clips."""
+    run.sampler.epoch = epoch
+    run.failures.start_epoch(len(run.dataset) / run.process.world_size)
+    run.model.train()
+    batches = iter(run.loader)
+    sizes = run.sampler.step_sizes()
+    with run.reporter.progress(len(sizes), f"epoch {epoch + 1}") as bar:
+        for done, size in enumerate(sizes):
+            set_lr(run.state.optimizer, lr_at(epoch + done / len(sizes), run.cfg))
+            train_step(run, batches, size, step=epoch * len(sizes) + done)
+            bar.update()
+            if is_due(done + 1, run.cfg.LOG_PERIOD, len(sizes)):
+                report(run, epoch, done + 1, len(sizes))
+
+
+def train_step(run: Training, batches: Iterator[Batch], size: int, step: int) -> None:
+    """One optimiser step over `size` clips of all processes, in as many passes as it takes."""
+    seed = step_seed(run.cfg.RNG_SEED, step, run.process.rank)
+    torch.manual_seed(seed)
+    num_passes = run.sampler.num_passes(size)
+    for done in range(num_passes):
+        with gradient_sync(run.model, last=done == num_passes - 1):
+            backward(run, next(batches), size, step, random.Random(f"{seed} {done}"))
+    scaler, optimizer = run.state.scaler, run.state.optimizer
+    if run.cfg.SOLVER.CLIP_GRAD_L2NORM:
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(run.model.parameters(), run.cfg.SOLVER.CLIP_GRAD_L2NORM)
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+    run.clock.tick(size)
+
+
+def gradient_sync(model: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+    """Gradients travel between the processes once a step, in the backward of its last pass."""
+    if last or not isinstance(model, DistributedDataParallel):
+        return nullcontext()
+    return model.no_sync()
+
+
+def backward(run: Training, batch: Batch, size: int, step: int, rng: random.Random) -> None:
+    """Forward and backward of this process's share of one pass.
+
+    The losses are summed, divided by the step's `size` and multiplied by the number of processes,
+    because DistributedDataParallel divides by that: the step's gradient is the mean over its clips
+    however they are spread over passes and processes.
+    """
+    run.failures.add(batch.failures)
+    labels, weights = to_device(run.runtime.device, batch.labels, batch.weights)
+    clips = run.normalize(*to_device(run.runtime.device, batch.views))  # (B, C, T, H, W)
+    targets = labels
+    if run.mixup is not None:
+        clips, targets = run.mixup(clips, labels, rng)
+    with run.runtime.autocast():
+        logits = run.model(clips)  # (B, K)
+    losses = run.loss(logits, targets, run.cfg.MODEL.LABEL_SMOOTHING)  # (B,)
+    mean = (losses * weights).sum() * (run.process.world_size / size)
+    run.state.scaler.scale(mean).backward()
+    run.meter.update(losses.detach(), logits.detach(), labels, weights)
+    run.loss_guard.add(step, losses.detach(), batch.indices.tolist())
+
+
+def to_device(device: torch.device, *tensors: Tensor) -> list[Tensor]:
+    # non_blocking overlaps the copy with the step where the loader pinned the memory.
+    return [tensor.to(device, non_blocking=True) for tensor in tensors]
+
+
+def report(run: Training, epoch: int, done: int, num_steps: int) -> None:
+    """Log the steps since the last report. The only place where a step waits for the device."""
+    run.loss_guard.check(run.dataset.videos.paths)
+    sums = total(run.meter.reset())
+    values = {
+        "epoch": f"{epoch + 1}/{run.cfg.SOLVER.MAX_EPOCH}",
+        "iter": f"{done}/{num_steps}",
+        **summarize(sums),
+        "lr": run.state.optimizer.param_groups[0]["lr"],
+        "clips_per_second": run.clock.read(),
+        "eta": run.clock.left(epoch * num_steps + done),
+        "memory_gb": memory_gb(run.runtime.device),
+    }
+    run.reporter.numbers("train_iter", epoch * num_steps + done, values)
+    log.info(
+        "epoch %(epoch)s  step %(iter)s  loss %(loss).4f  top-1 error %(top1_err).1f %%  "
+        "lr %(lr).2e  %(clips_per_second).0f clips/s  left %(eta)s  %(memory_gb).1f GB",
+        values,
+    )
+
+
+def validate_epoch(run: Training) -> bool:
+    """Validate on the centre views; whether this is the best so far (on the main process)."""
+    assert run.val_loader is not None
+    with run.reporter.progress(len(run.val_loader), "validation") as bar:
+        values = validate(run.scorer, run.val_loader, bar)
+    if values is None:
+        return False
+    is_best = values["top1_err"] < run.state.best_top1_err
+    run.state.best_top1_err = min(values["top1_err"], run.state.best_top1_err)
+    values |= {"epoch": run.state.epochs_done, "min_top1_err": run.state.best_top1_err}
+    run.reporter.numbers("val_epoch", run.state.epochs_done, values)
+    log.info(
+        "epoch %(epoch)d  validation: top-1 error %(top1_err).2f %%  top-5 error %(top5_err).2f %%  "
+        "best %(min_top1_err).2f %%",
+        values,
+    )
+    return is_best

@@ -1,0 +1,123 @@
+"""What a run says: log lines, a progress bar, and its numbers in three formats.
+
+``OUTPUT_DIR/stdout.log`` holds the log and, on lines that start with ``json_stats:``, the numbers
+as PySlowFast's users parse them; ``metrics.jsonl`` holds one JSON object a line; ``tensorboard/``
+the same as scalars. Only the main process writes files; the others speak up for warnings alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+import simplejson
+import torch
+from tqdm import tqdm
+
+log = logging.getLogger("timesformer")
+
+JSON_STATS = "json_stats: %s"
+
+
+class ConsoleHandler(logging.Handler):
+    """Prints above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == JSON_STATS:
+            return  # for parsers of the file; the person gets a line of words
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def start_logging(output_dir: str, rank: int) -> None:
+    """Point the package's logger at the console and, on the main process, at ``stdout.log``."""
+    stop_logging()
+    is_main = rank == 0
+    console = ConsoleHandler()
+    console.setLevel(logging.INFO if is_main else logging.WARNING)
+    prefix = "" if is_main else f"rank {rank}: "
+    console.setFormatter(logging.Formatter(f"[%(asctime)s] {prefix}%(message)s", "%H:%M:%S"))
+    log.addHandler(console)
+    if is_main:
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(Path(output_dir, "stdout.log"))
+        file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+        log.addHandler(file)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def stop_logging() -> None:
+    """Detach what `start_logging` attached, closing the file."""
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+
+
+class Silent:
+    """The reporter of every process but the main one."""
+
+    def numbers(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        pass
+
+    @contextmanager
+    def progress(self, total: int, title: str) -> Iterator[tqdm[Any]]:
+        with tqdm(total=total, disable=True) as bar:
+            yield bar
+
+    def close(self) -> None:
+        pass
+
+
+class Reporter(Silent):
+    """Writes a run's numbers; shows a bar where a person watches (standard error is a terminal)."""
+
+    def __init__(self, output_dir: str, *, tensorboard: bool) -> None:
+        folder = Path(output_dir)
+        self._jsonl: TextIO = open(folder / "metrics.jsonl", "a")
+        self._tensorboard = open_tensorboard(folder / "tensorboard") if tensorboard else None
+
+    def numbers(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """File `values` under `kind` (train_iter, train_epoch, val_epoch, test_final) at `step`."""
+        record = {"_type": kind, "step": step, **values}
+        self._jsonl.write(simplejson.dumps(record, ignore_nan=True) + "\n")
+        self._jsonl.flush()
+        log.info(JSON_STATS, simplejson.dumps(record, sort_keys=True, ignore_nan=True))
+        if self._tensorboard is not None:
+            for name, value in values.items():
+                if isinstance(value, (int, float)):
+                    self._tensorboard.add_scalar(f"{kind}/{name}", value, step)
+
+    @contextmanager
+    def progress(self, total: int, title: str) -> Iterator[tqdm[Any]]:
+        hidden = not sys.stderr.isatty()
+        with tqdm(total=total, desc=title, disable=hidden, leave=False, unit="step") as bar:
+            yield bar
+
+    def close(self) -> None:
+        self._jsonl.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+
+def build_reporter(output_dir: str, *, is_main: bool, tensorboard: bool) -> Silent:
+    return Reporter(output_dir, tensorboard=tensorboard) if is_main else Silent()
+
+
+def open_tensorboard(folder: Path) -> Any:
+    # Imported late: it costs a second, and only runs that ask for it should pay.
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder))
+
+
+def memory_gb(device: torch.device) -> float:
+    """GB in use: the peak of the GPU's allocator, or this process's resident memory on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return float(psutil.Process().memory_info().rss) / 1e9

@@ -1,0 +1,40 @@
+"""Learning rates as pure functions of the epoch, a float: 1.5 is the middle of the second epoch."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from fvcore.common.config import CfgNode
+
+
+def cosine(epoch: float, *, base_lr: float, end_lr: float, max_epoch: int) -> float:
+    """Half a cosine from `base_lr` at epoch 0 to `end_lr` at `max_epoch`."""
+    return end_lr + (base_lr - end_lr) * (1 + math.cos(math.pi * epoch / max_epoch)) / 2
+
+
+def steps(epoch: float, *, base_lr: float, starts: Sequence[int], factors: Sequence[float]) -> float:
+    """`base_lr` times the factor of the last step that has started."""
+    return base_lr * factors[bisect_right(starts, epoch) - 1]
+
+
+def lr_at(epoch: float, cfg: CfgNode) -> float:
+    """The learning rate at `epoch`: the policy's, reached by a linear warm-up."""
+    warmup = cfg.SOLVER.WARMUP_EPOCHS
+    if epoch < warmup:
+        start = cfg.SOLVER.WARMUP_START_LR
+        return start + (_policy(warmup, cfg) - start) * epoch / warmup
+    return _policy(epoch, cfg)
+
+
+def _policy(epoch: float, cfg: CfgNode) -> float:
+    solver = cfg.SOLVER
+    if cfg.SOLVER.LR_POLICY == "cosine":
+        return cosine(
+            epoch,
+            base_lr=solver.BASE_LR,
+            end_lr=cfg.SOLVER.COSINE_END_LR,
+            max_epoch=cfg.SOLVER.MAX_EPOCH,
+        )
+    return steps(epoch, base_lr=solver.BASE_LR, starts=cfg.SOLVER.STEPS, factors=cfg.SOLVER.LRS)
