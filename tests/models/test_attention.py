@@ -11,6 +11,7 @@ from timesformer.errors import UserError
 from timesformer.models.attention import (
     ATTENTION_SCHEMES,
     BlockSpec,
+    DividedSpaceTimeBlock,
     TokenGrid,
     merge_frames,
     split_frames,
@@ -100,6 +101,15 @@ def test_drop_path_draws_per_patch_in_time_and_per_frame_in_space(
     )
     network(clip())
     assert seen == rows
+
+
+def test_a_patch_dropped_in_time_still_gets_the_bias_of_temporal_fc() -> None:
+    """The released order: stochastic depth first, then `temporal_fc`."""
+    torch.manual_seed(0)
+    block = DividedSpaceTimeBlock(BlockSpec(12, 3, 2.0, True, 0.0, 0.0), 0.999)
+    randomise(block)
+    update = block.over_time(torch.randn(1, 8 * 3, 12), GRID)
+    assert torch.equal(update, block.temporal_fc.bias.expand_as(update))
 
 
 def test_drop_path_rates_are_linear_in_depth() -> None:

@@ -224,7 +224,6 @@ SOLVER = [
 MODEL = [
     Key("MODEL.MODEL_NAME", "vit_base_patch16_224", "registered name of the model"),
     Key("MODEL.NUM_CLASSES", 400, "number of classes", at_least(1)),
-    Key("MODEL.ARCH", "vit", "family of the model", one_of("vit")),
     Key("MODEL.LOSS_FUNC", "cross_entropy", "training loss", one_of("cross_entropy")),
     Key(
         "MODEL.LABEL_SMOOTHING",

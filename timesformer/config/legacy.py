@@ -40,6 +40,7 @@ LEGACY: dict[str, Legacy] = {
     "LOG_MODEL_INFO": Legacy("the model's size is always logged"),
     "MIXUP.CUTMIX_MINMAX": Legacy("CutMix draws its area from MIXUP.CUTMIX_ALPHA", (None, [])),
     "MIXUP.MODE": Legacy("a batch is mixed as a whole", ("batch",)),
+    "MODEL.ARCH": Legacy("MODEL.MODEL_NAME alone chooses the model", ("vit",)),
     "MODEL.DROPOUT_RATE": Legacy(
         "the released ViT ignored it; dropout is TIMESFORMER.DROP_RATE here"
     ),

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 from fvcore.common.config import CfgNode
 
-from timesformer.config import legacy
 from timesformer.config.defaults import KEYS
+from timesformer.config.legacy import LEGACY, drop
 from timesformer.config.validate import validate
 from timesformer.errors import UserError
 from timesformer.registry import closest
@@ -74,8 +74,8 @@ def pair_up(opts: Sequence[Any]) -> list[tuple[str, Any]]:
 
 
 def _merge(cfg: CfgNode, name: str, value: Any, where: str) -> None:
-    if name in legacy.LEGACY:
-        legacy.drop(name, value, where)
+    if name in LEGACY:
+        drop(name, value, where)
         return
     if name not in KEYS:
         raise UserError(f"{where}: {name} is not a config key.{closest(name, KEYS)}")

@@ -23,7 +23,6 @@ from bisect import bisect_right
 from collections.abc import Collection, Container, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import NamedTuple
 
 import av
@@ -87,7 +86,7 @@ class VideoReader:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._container, self._stream = _open(path)
+        self._container, self._stream = _open(path, lenient=False)
         try:
             self._layout: _Layout | None = _scan(path, self._container, self._stream)
             self.num_frames = self._layout.num_frames if self._layout else _count_frames(path)
@@ -101,6 +100,8 @@ class VideoReader:
 
     def read(self, indices: Sequence[int]) -> np.ndarray:
         """Frames `indices` (any order, repeats allowed) as RGB, uint8 (len(indices), H, W, 3).
+
+        Damage that no wanted frame depends on goes unnoticed.
 
         Raises:
             IndexError: an index is negative or not below `num_frames`.
@@ -119,12 +120,7 @@ class VideoReader:
     def __enter__(self) -> VideoReader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _read_distinct(self, wanted: set[int]) -> dict[int, np.ndarray]:
@@ -134,8 +130,8 @@ class VideoReader:
                     self.path, self._container, self._stream, self._layout, wanted
                 )
             except (_Surprise, av.FFmpegError):
-                # A lying key frame flag can look like damage. The full decode below decides which
-                # it is, and stays in use for this file.
+                # A lying key frame flag and damage look alike. The full decode tells them apart,
+                # and stays in use for this file.
                 self._layout = None
                 self.num_frames = _count_frames(self.path)
         return _read_counted(self.path, wanted)
@@ -200,10 +196,9 @@ class _Layout:
         runs: list[_Run] = []
         for packet in sorted(packets):
             entry = self._entry(packet)
-            if runs and entry <= runs[-1].last + 1:
-                runs[-1] = _Run(runs[-1].first, packet)
-            else:
-                runs.append(_Run(entry, packet))
+            while runs and entry <= runs[-1].last + 1:
+                entry = min(entry, runs.pop().first)
+            runs.append(_Run(entry, packet))
         return runs
 
     def _entry(self, packet: int) -> int:
@@ -221,7 +216,7 @@ def _errors_named(path: str) -> Iterator[None]:
         raise UnreadableVideo(path, error.strerror or type(error).__name__) from error
 
 
-def _open(path: str) -> tuple[InputContainer, VideoStream]:
+def _open(path: str, *, lenient: bool) -> tuple[InputContainer, VideoStream]:
     with _errors_named(path):
         # Titles and the like are not always the UTF-8 they claim to be, and nobody reads them.
         container = av.open(path, metadata_errors="ignore")
@@ -233,6 +228,11 @@ def _open(path: str) -> tuple[InputContainer, VideoStream]:
     for other in container.streams:
         other.discard = Discard.default if other is stream else Discard.all
     stream.codec_context.thread_count = 1
+    if not lenient:
+        # Damage that FFmpeg would patch up from the frames before it must show: a selective read
+        # has other frames before it. This costs open H.264 groups, entered in mid-stream, the
+        # selective way, since their leftover reference marks count as damage.
+        stream.codec_context.options = {"err_detect": "explode"}
     return container, stream
 
 
@@ -351,7 +351,9 @@ def _decode_run(
     for number, packet in numbered:
         if packet.pts != layout.pts[number]:
             raise _Surprise
-        if number < run.first:
+        # Shown before the run's key frame: what it refers to may not be in the run. Not wanted.
+        is_leading = layout.pts[number] < layout.pts[run.first]
+        if number < run.first or is_leading:
             continue
         is_needed = number == run.first or number in wanted
         decoder.skip_frame = "NONREF" if can_skip and not is_needed else "DEFAULT"
@@ -380,7 +382,7 @@ def _checked(frames: Iterator[VideoFrame], entry: int) -> Iterator[VideoFrame]:
 
 def _decode(path: str) -> Generator[VideoFrame, None, None]:
     """Every frame of the file, from a decoder and a container that nobody has touched."""
-    container, stream = _open(path)
+    container, stream = _open(path, lenient=True)
     with container, _errors_named(path):
         for packet in _packets(path, container, stream):
             yield from stream.codec_context.decode(packet)

@@ -29,12 +29,8 @@ def lr_at(epoch: float, cfg: CfgNode) -> float:
 
 
 def _policy(epoch: float, cfg: CfgNode) -> float:
-    solver = cfg.SOLVER
+    base_lr = cfg.SOLVER.BASE_LR
     if cfg.SOLVER.LR_POLICY == "cosine":
-        return cosine(
-            epoch,
-            base_lr=solver.BASE_LR,
-            end_lr=cfg.SOLVER.COSINE_END_LR,
-            max_epoch=cfg.SOLVER.MAX_EPOCH,
-        )
-    return steps(epoch, base_lr=solver.BASE_LR, starts=cfg.SOLVER.STEPS, factors=cfg.SOLVER.LRS)
+        end_lr, max_epoch = cfg.SOLVER.COSINE_END_LR, cfg.SOLVER.MAX_EPOCH
+        return cosine(epoch, base_lr=base_lr, end_lr=end_lr, max_epoch=max_epoch)
+    return steps(epoch, base_lr=base_lr, starts=cfg.SOLVER.STEPS, factors=cfg.SOLVER.LRS)

@@ -1,0 +1,406 @@
+"""Selective reading against a full decode, on made and real videos, sound and broken ones."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.shared_data import DATA, needs_shared_data
+from timesformer.datasets import decode
+from timesformer.datasets.decode import UnreadableVideo, VideoReader, decode_all
+from timesformer.errors import UserError
+
+NUM_FRAMES = 50
+GROUPS = "keyint=12:min-keyint=12:scenecut=0:"
+HEVC = "keyint=12:min-keyint=12:bframes=4:b-pyramid=1:pools=1:frame-threads=1:log-level=none:"
+ALT_REF = {"auto-alt-ref": "1", "lag-in-frames": "16", "g": "30", "cpu-used": "4", "b": "200k"}
+UNEVEN_MS = [40 * i + 7 * i * i % 37 for i in range(NUM_FRAMES)]
+
+
+def h264(params: str) -> tuple[str, dict[str, str]]:
+    return "libx264", {"x264-params": params}
+
+
+# File name: encoder and its options.
+SOUND = {
+    "b_frames.mp4": h264(GROUPS + "bframes=3"),
+    "open_groups.mp4": h264(GROUPS + "bframes=3:open-gop=1"),
+    "open_groups.ts": h264(GROUPS + "bframes=3:open-gop=1"),
+    "one_group.mkv": h264("keyint=250:bframes=3"),
+    "short_groups.mp4": h264("keyint=4:min-keyint=4:bframes=0"),
+    "intra_refresh.mp4": h264("keyint=12:intra-refresh=1:bframes=2"),
+    "interlaced.mp4": h264(GROUPS + "interlaced=1"),
+    "raw.h264": h264(GROUPS + "bframes=3"),
+    "h264.avi": h264(GROUPS + "bframes=3"),
+    "plain.avi": ("mpeg4", {"g": "12", "bf": "0"}),
+    "b_frames.avi": ("mpeg4", {"g": "12", "bf": "2"}),
+    "mpeg4_b_frames.mkv": ("mpeg4", {"g": "12", "bf": "2"}),
+    "open_groups_hevc.mp4": ("libx265", {"x265-params": HEVC + "open-gop=1"}),
+    "layers_hevc.mkv": ("libx265", {"x265-params": HEVC + "open-gop=0:temporal-layers=3"}),
+    "vp8.webm": ("libvpx", ALT_REF),
+    "vp9.webm": ("libvpx-vp9", ALT_REF),
+    "intra.avi": ("mjpeg", {}),
+}
+
+
+def picture(index: int, width: int, height: int) -> np.ndarray:
+    """A texture that slides, with noise on it and a cut now and then: every frame differs."""
+    generator = np.random.default_rng(index // 20)
+    texture = generator.integers(0, 256, (height + 20, width + 20, 3), dtype=np.uint8)
+    shifted = texture[index % 20 :][:height, index % 20 :][:, :width]
+    flicker = np.random.default_rng(index).integers(0, 30, shifted.shape, dtype=np.uint8)
+    return shifted // 2 + flicker
+
+
+def write_video(
+    path: Path,
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+    *,
+    num_frames: int = NUM_FRAMES,
+    size: tuple[int, int] = (64, 48),
+    times_ms: list[int] | None = None,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height = size
+        even = size[0] % 2 == size[1] % 2 == 0
+        subsampling = "420p" if even else "444p"
+        stream.pix_fmt = ("yuvj" if codec == "mjpeg" else "yuv") + subsampling
+        stream.codec_context.thread_count = 1
+        if times_ms:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for index in range(num_frames):
+            frame = av.VideoFrame.from_ndarray(picture(index, *size), format="rgb24")
+            if times_ms:
+                frame.pts, frame.time_base = times_ms[index], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def copy_packets(source: Path, target: Path, change: Callable[[int, av.Packet], bool]) -> Path:
+    """Copy the packets for which `change`, which may alter them, is true."""
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(source)) as reader, av.open(str(target), "w", options=options) as writer:
+        stream = reader.streams.video[0]
+        copied = writer.add_stream_from_template(stream)
+        for number, packet in enumerate(reader.demux(stream)):
+            packet.stream = copied
+            if packet.size and change(number, packet):
+                writer.mux(packet)
+    return target
+
+
+def assert_reads_like_a_full_decode(path: Path, trials: int = 25) -> VideoReader:
+    frames = decode_all(str(path))
+    generator = random.Random(path.name)
+    with VideoReader(str(path)) as reader:
+        assert reader.num_frames == len(frames)
+        for _ in range(trials):
+            count = generator.choice([1, 2, 3, 8])
+            indices = [generator.randrange(len(frames)) for _ in range(count)]
+            np.testing.assert_array_equal(reader.read(indices), frames[indices], str(indices))
+    return reader
+
+
+def stays_selective(reader: VideoReader) -> bool:
+    return reader._layout is not None
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("videos")
+
+
+@pytest.fixture(scope="module")
+def b_frames(folder: Path) -> Path:
+    return write_video(folder / "source.mp4", *h264(GROUPS + "bframes=3"))
+
+
+# --- sound files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_every_kind_of_file_reads_like_a_full_decode(name: str, folder: Path) -> None:
+    codec, options = SOUND[name]
+    if codec not in av.codecs_available:
+        pytest.skip(f"this build of FFmpeg has no {codec}")
+    reader = assert_reads_like_a_full_decode(write_video(folder / name, codec, options))
+    assert reader.num_frames == NUM_FRAMES
+    assert reader.fps == 25
+
+
+@pytest.mark.parametrize(
+    "name", ["b_frames.mp4", "one_group.mkv", "short_groups.mp4", "plain.avi", "vp8.webm"]
+)
+def test_common_files_are_read_selectively(name: str, folder: Path) -> None:
+    path = write_video(folder / f"common_{name}", *SOUND[name])
+    assert stays_selective(assert_reads_like_a_full_decode(path, trials=5))
+
+
+def test_a_read_decodes_the_groups_it_needs_up_to_the_last_frame(
+    b_frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    convert, run = decode._to_rgb, decode._decode_run
+
+    def counting_run(*args: object) -> object:
+        for frame in run(*args):
+            decoded.append(frame.pts // 512)
+            yield frame
+
+    converted: list[int] = []
+
+    def counting_convert(path: str, frame: av.VideoFrame, *rest: object) -> np.ndarray:
+        converted.append(frame.pts // 512)
+        return convert(path, frame, *rest)
+
+    monkeypatch.setattr(decode, "_decode_run", counting_run)
+    monkeypatch.setattr(decode, "_to_rgb", counting_convert)
+    with VideoReader(str(b_frames)) as reader:
+        reader.read([40, 14, 14])
+    assert converted == [14, 40]
+    assert all(12 <= index <= 18 or 36 <= index <= 44 for index in decoded)
+
+
+def test_uneven_times(folder: Path) -> None:
+    path = write_video(
+        folder / "uneven.mp4", *h264(GROUPS + "bframes=3"), times_ms=sorted(UNEVEN_MS)
+    )
+    assert stays_selective(assert_reads_like_a_full_decode(path))
+
+
+@pytest.mark.parametrize("num_frames", [1, 2])
+def test_very_short_videos(num_frames: int, folder: Path) -> None:
+    path = write_video(folder / f"short_{num_frames}.mp4", num_frames=num_frames)
+    assert assert_reads_like_a_full_decode(path).num_frames == num_frames
+
+
+def test_odd_sizes(folder: Path) -> None:
+    path = write_video(folder / "odd.mp4", size=(35, 27))
+    assert_reads_like_a_full_decode(path)
+    with VideoReader(str(path)) as reader:
+        assert reader.read([3, 1, 3]).shape == (3, 27, 35, 3)
+
+
+def test_rotation_is_applied(b_frames: Path, folder: Path) -> None:
+    upright = decode_all(str(b_frames))
+    path = folder / "rotated.mp4"
+    path.write_bytes(rotated_clockwise(b_frames.read_bytes()))
+    assert_reads_like_a_full_decode(path)
+    np.testing.assert_array_equal(decode_all(str(path)), np.rot90(upright, -1, axes=(1, 2)))
+
+
+def rotated_clockwise(mp4: bytes) -> bytes:
+    """Write a display matrix of a quarter turn over the track's identity (ISO 14496-12, 8.3.2)."""
+    one, w_one = 1 << 16, 1 << 30
+    identity = struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, w_one)
+    header = mp4.index(b"tkhd")
+    place = mp4.index(identity, header)
+    turn = struct.pack(">9i", 0, one, 0, -one, 0, 0, 48 * one, 0, w_one)
+    return mp4[:place] + turn + mp4[place + len(turn) :]
+
+
+def test_the_best_of_several_streams_is_read(folder: Path) -> None:
+    path = folder / "two_streams.mp4"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("mpeg4", rate=25) for _ in range(2)]
+        for stream, (width, height) in zip(streams, [(32, 24), (64, 48)], strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(10):
+            for stream in streams:
+                image = picture(index, stream.width, stream.height)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    with VideoReader(str(path)) as reader:
+        assert reader.read([9]).shape == (1, 48, 64, 3)
+
+
+def test_ticks_are_the_header_s_duration_over_its_frames(b_frames: Path, folder: Path) -> None:
+    avi = write_video(folder / "ticks.avi", *SOUND["plain.avi"])
+    mkv = write_video(folder / "ticks.mkv")
+    ticks = []
+    for path in (b_frames, avi, mkv):
+        with VideoReader(str(path)) as reader:
+            ticks.append(reader.ticks_per_frame)
+    assert ticks == [512, 1, None]
+
+
+@pytest.mark.parametrize("indices", [[], [-1], [0, NUM_FRAMES]])
+def test_indices_outside_the_video(indices: list[int], b_frames: Path) -> None:
+    with VideoReader(str(b_frames)) as reader, pytest.raises(IndexError, match="of 50 frames"):
+        reader.read(indices)
+
+
+# --- files that lie -------------------------------------------------------------------------------
+
+
+def flag_all_as_keyframes(number: int, packet: av.Packet) -> bool:
+    packet.is_keyframe = True
+    return True
+
+
+def stamp_with_decode_times(number: int, packet: av.Packet) -> bool:
+    packet.pts = packet.dts
+    return True
+
+
+def repeat_times(number: int, packet: av.Packet) -> bool:
+    packet.pts = packet.pts // 3 * 3
+    return True
+
+
+def start_before_zero(number: int, packet: av.Packet) -> bool:
+    packet.pts -= 20 * 512
+    packet.dts -= 20 * 512
+    return True
+
+
+LIES = {
+    "all_keyframes.mp4": flag_all_as_keyframes,
+    "decode_times.mp4": stamp_with_decode_times,
+    "repeated_times.mkv": repeat_times,
+    "edit_list.mp4": start_before_zero,
+    "starts_inside_a_group.mp4": lambda number, packet: number > 3,
+    "lost_packet.mp4": lambda number, packet: number != 20,
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
+def test_lying_containers_read_like_a_full_decode(
+    name: str, codec: str, b_frames: Path, folder: Path
+) -> None:
+    source = folder / f"honest_{codec}.mp4"
+    options = {
+        "libx264": {"x264-params": GROUPS + "bframes=3"},
+        "libx265": {"x265-params": HEVC},
+        "mpeg4": {"bf": "2"},
+    }
+    if not source.exists():
+        write_video(source, codec, options[codec])
+    path = copy_packets(source, folder / f"{codec}_{name}", LIES[name])
+    assert_reads_like_a_full_decode(path, trials=15)
+
+
+def test_a_video_starting_inside_an_open_group(folder: Path) -> None:
+    source = write_video(folder / "open.mkv", *SOUND["open_groups.mp4"])
+    path = copy_packets(source, folder / "open_start.mkv", lambda number, packet: number >= 12)
+    assert_reads_like_a_full_decode(path)
+
+
+# --- broken files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", ["b_frames.mp4", "plain.avi", "vp8.webm"])
+def test_flipped_bits_are_an_error_or_what_a_full_decode_makes_of_them(
+    name: str, seed: int, folder: Path
+) -> None:
+    source = folder / f"to_damage_{name}"
+    if not source.exists():
+        write_video(source, *SOUND[name])
+    content = bytearray(source.read_bytes())
+    generator = random.Random(seed)
+    for _ in range(5):
+        position = generator.randrange(len(content) // 3, len(content))
+        content[position] ^= generator.randrange(1, 256)
+    path = folder / f"damaged_{seed}_{name}"
+    path.write_bytes(content)
+    try:
+        decode_all(str(path))
+    except UnreadableVideo:
+        with (
+            pytest.raises(UnreadableVideo, match="cannot be read"),
+            VideoReader(str(path)) as reader,
+        ):
+            reader.read(range(reader.num_frames))
+    else:
+        assert_reads_like_a_full_decode(path, trials=8)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize(
+    "moved", [{}, {"movflags": "faststart"}], ids=["index last", "index first"]
+)
+def test_a_truncated_mp4_is_refused(share: float, moved: dict[str, str], folder: Path) -> None:
+    source = write_video(folder / "whole.mp4", container_options=moved)
+    path = folder / "truncated.mp4"
+    path.write_bytes(source.read_bytes()[: int(source.stat().st_size * share)])
+    with pytest.raises(UnreadableVideo, match=r"truncated\.mp4' cannot be read: "):
+        VideoReader(str(path))
+
+
+def sound_only(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        silence = np.zeros((1, 1024), dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+NO_VIDEOS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing.mp4": (lambda path: None, "No such file"),
+    "folder.mp4": (Path.mkdir, "Is a directory"),
+    "empty.mp4": (Path.touch, "Invalid data"),
+    "text.mp4": (lambda path: path.write_text("not a video\n" * 500), "Invalid data"),
+    "text.txt": (lambda path: path.write_text("not a video\n" * 500), "no video stream"),
+    "zeros.mp4": (lambda path: path.write_bytes(bytes(100_000)), "Invalid data"),
+    "sound.mp4": (sound_only, "no video stream"),
+}
+
+
+@pytest.mark.parametrize("name", NO_VIDEOS)
+def test_what_is_no_video_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    make, reason = NO_VIDEOS[name]
+    path = tmp_path / name
+    make(path)
+    with pytest.raises(UnreadableVideo, match=reason) as raised:
+        VideoReader(str(path))
+    assert str(path) in str(raised.value)
+    assert isinstance(raised.value, UserError)
+    with pytest.raises(UnreadableVideo, match=reason):
+        decode_all(str(path))
+
+
+# --- real files -----------------------------------------------------------------------------------
+
+SAMPLES = sorted(
+    path.name for path in (DATA / "samples").glob("*.*") if path.name != "decord_corrupted.mp4"
+)
+# One in eleven, to keep the time down; they cover Xvid with and without packed B frames.
+UCF101 = [str(path.relative_to(DATA)) for path in sorted((DATA / "ucf101_mini").rglob("*.avi"))][
+    ::11
+]
+
+
+@needs_shared_data
+@pytest.mark.parametrize("name", [f"samples/{name}" for name in SAMPLES] + UCF101)
+def test_real_videos_read_like_a_full_decode(name: str) -> None:
+    assert_reads_like_a_full_decode(DATA / name, trials=3)
+
+
+@needs_shared_data
+def test_a_video_with_a_wrong_frame_count_in_its_header() -> None:
+    [path] = (DATA / "samples").glob("RATRACE*.avi")
+    with VideoReader(str(path)) as reader:
+        assert reader.num_frames == 72
+
+
+@needs_shared_data
+def test_a_video_corrupted_on_purpose() -> None:
+    path = str(DATA / "samples" / "decord_corrupted.mp4")
+    with VideoReader(path) as reader, pytest.raises(UnreadableVideo, match="Invalid data"):
+        reader.read(range(0, reader.num_frames, 7))

@@ -1,0 +1,74 @@
+"""Counts, ensembles and the result files."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from timesformer.evaluation import TrainMeter, combine_views, label_rank, summarize, topk_accuracy
+from timesformer.evaluation.results import write_failures, write_predictions
+
+NAN = float("nan")
+
+
+def test_rank_counts_the_classes_in_front():
+    scores = torch.tensor([[3.0, 2.0, 1.0]] * 3)
+    assert label_rank(scores, torch.tensor([0, 1, 2])).tolist() == [0, 1, 2]
+
+
+def test_ties_and_nan_are_never_right_by_accident():
+    scores = torch.tensor([[1.0, 1.0, 1.0], [NAN, NAN, NAN], [0.0, NAN, -1.0]])
+    labels = torch.tensor([0, 0, 0])
+    assert label_rank(scores, labels).tolist() == [2, 2, 1]
+    assert topk_accuracy(scores, labels, 1) == 0.0
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_topk_agrees_with_torch(k):
+    scores, labels = torch.randn(200, 10), torch.randint(10, (200,))
+    hits = (scores.topk(k).indices == labels[:, None]).any(1).float().mean()
+    assert topk_accuracy(scores, labels, k) == pytest.approx(100 * float(hits))
+
+
+def test_five_of_five_classes_are_always_right():
+    assert topk_accuracy(torch.randn(7, 4), torch.randint(4, (7,)), 5) == 100.0
+
+
+def test_ensembles_by_hand():
+    views = torch.tensor([[[-1.0, -2.0], [-3.0, -1.0]]])
+    assert combine_views(views, "sum").tolist() == [[-4.0, -3.0]]
+    assert combine_views(views, "max").tolist() == [[-1.0, -1.0]]  # not zero, as B5 had it
+    by_hand = views[0, 0].softmax(0) + views[0, 1].softmax(0)
+    assert torch.allclose(combine_views(views, "softmax")[0], by_hand)
+
+
+def test_meter_ignores_padding_and_weighs_clips_alike():
+    """Two batches of 3 and 1 clips, one of the 3 is padding: means over 3 clips, not batches."""
+    meter = TrainMeter(torch.device("cpu"))
+    right, wrong = [9.0, 0, 0, 0, 0, 0], [0.0, 9, 9, 9, 9, 9]
+    labels = torch.zeros(3, dtype=torch.int64)
+    weights = torch.tensor([1.0, 1.0, 0.0])
+    meter.update(torch.tensor([1.0, 2.0, 50.0]), torch.tensor([right, right, wrong]), labels, weights)
+    meter.update(torch.tensor([6.0]), torch.tensor([wrong]), labels[:1], weights[:1])
+    values = summarize(meter.reset())
+    assert values == pytest.approx({"loss": 3.0, "top1_err": 100 / 3, "top5_err": 100 / 3})
+    assert meter.reset().tolist() == [0, 0, 0, 0]
+
+
+def test_predictions_file_is_as_documented(tmp_path):
+    path = tmp_path / "sub" / "predictions.npz"
+    scores = torch.tensor([[0.1, 0.9], [NAN, NAN]])
+    write_predictions(path, videos=["a b.mp4", "ü.mp4"], labels=torch.tensor([1, 0]), scores=scores)
+    found = np.load(path, allow_pickle=False)
+    assert found["videos"].tolist() == ["a b.mp4", "ü.mp4"]
+    assert found["labels"].tolist() == [1, 0]
+    assert found["predictions"].tolist() == [1, -1]
+    assert found["scores"].dtype == np.float32
+    assert [p.name for p in path.parent.iterdir()] == ["predictions.npz"]
+
+
+def test_failures_file(tmp_path):
+    write_failures(tmp_path / "failed.csv", [("a,b.mp4", "it is 'empty'")])
+    with open(tmp_path / "failed.csv", newline="") as file:
+        assert list(csv.reader(file)) == [["path", "reason"], ["a,b.mp4", "it is 'empty'"]]
