@@ -84,9 +84,10 @@ class TrainState:
             self.optimizer.load_state_dict(checkpoint["optimizer_state"])
             self.epochs_done = checkpoint["epoch"] + 1
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())[:300]
             raise UserError(
                 f"{path} does not fit this run's model and optimiser and cannot be continued: "
-                f"{error}. To start from its weights alone, set TRAIN.FINETUNE True and "
+                f"{reason}. To start from its weights alone, set TRAIN.FINETUNE True and "
                 "TRAIN.CHECKPOINT_FILE_PATH to it."
             ) from error
         if checkpoint.get("scaler_state"):

@@ -174,6 +174,13 @@ TIMESFORMER = [
         below_one(),
     ),
     Key(
+        "TIMESFORMER.INIT_STD",
+        0.02,
+        "standard deviation of the initial linear weights; about 1 / sqrt(EMBED_DIM) suits a narrow "
+        "network that is trained from scratch",
+        above(0),
+    ),
+    Key(
         "TIMESFORMER.TIME_EMBED_STD",
         0.0,
         "standard deviation of the initial time embedding; 0 (as released) suits pretrained weights, "

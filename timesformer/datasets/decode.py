@@ -23,6 +23,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Container, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import av
@@ -43,7 +44,8 @@ av.logging.set_level(av.logging.PANIC)
 # Containers that store, or for AVI without reordering imply, the presentation time of each packet.
 _TIMED_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 
-# Codecs whose packets hold one frame each, but for the exceptions that `_holds_shown_frame` and `_is_doubtful` know.
+# Codecs whose packets hold one frame each. `_holds_shown_frame` and `_is_doubtful` know the
+# exceptions.
 _ONE_FRAME_CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mjpeg")
 
 # Codecs in which "not a reference" is a property of the picture itself. In HEVC it only holds
@@ -54,7 +56,7 @@ _SKIPPABLE_CODECS = ("h264", "mpeg4")
 _FALLBACK_FPS = 30.0
 
 
-class UnreadableVideo(UserError):
+class UnreadableVideo(UserError):  # noqa: N818 - it names the video, not a mistake in the code
     """A video that cannot be opened or decoded; `path` and `reason` say which and why."""
 
     def __init__(self, path: str, reason: str) -> None:
@@ -150,7 +152,7 @@ def decode_all(path: str) -> np.ndarray:
     return _stack(path, pictures)
 
 
-class _Surprise(Exception):
+class _Surprise(Exception):  # noqa: N818 - caught here, and no error: the full way follows
     """A selective read met something that the scan of the packets did not promise."""
 
 
@@ -300,7 +302,7 @@ def _are_consistent(facts: list[_Fact], reorders: bool) -> bool:
         return False
     times = [fact.pts for fact in facts]
     shown = [fact.pts for fact in facts if fact.is_shown]
-    is_ascending = all(before < after for before, after in zip(times, times[1:]))
+    is_ascending = all(before < after for before, after in pairwise(times))
     # Ascending times in a stream that reorders its frames are times of decoding, wrongly labelled.
     return (
         times[0] == min(times) and len(set(shown)) == len(shown) and not (reorders and is_ascending)
@@ -351,9 +353,7 @@ def _decode_run(
     for number, packet in numbered:
         if packet.pts != layout.pts[number]:
             raise _Surprise
-        # Shown before the run's key frame: what it refers to may not be in the run. Not wanted.
-        is_leading = layout.pts[number] < layout.pts[run.first]
-        if number < run.first or is_leading:
+        if number < run.first:
             continue
         is_needed = number == run.first or number in wanted
         decoder.skip_frame = "NONREF" if can_skip and not is_needed else "DEFAULT"
@@ -397,7 +397,7 @@ def _read_counted(path: str, wanted: set[int]) -> dict[int, np.ndarray]:
     reformatter = VideoReformatter()
     pictures = {}
     with closing(_decode(path)) as frames:
-        for index, frame in zip(range(max(wanted) + 1), frames):
+        for index, frame in enumerate(islice(frames, max(wanted) + 1)):
             if index in wanted:
                 pictures[index] = _to_rgb(path, frame, reformatter)
     if len(pictures) < len(wanted):

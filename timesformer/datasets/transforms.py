@@ -109,7 +109,7 @@ def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
     if (height, width) == frames.shape[1:3]:
         return frames
     resized = np.empty((len(frames), height, width, frames.shape[3]), dtype=np.uint8)
-    for source, target in zip(frames, resized):
+    for source, target in zip(frames, resized, strict=True):
         cv2.resize(source, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
     return resized
 

@@ -23,17 +23,18 @@ class FailureCounter:
 
     def start_epoch(self, num_samples: float) -> None:
         """Start counting anew; `num_samples` is this process's share of the epoch."""
-        self.count = 0
+        self.paths: set[str] = set()
         self.num_samples = num_samples
 
     def add(self, failures: Sequence[Failure]) -> None:
         """UserError once more than `max_fraction` of the epoch's videos have failed."""
         for failure in failures:
-            log.warning("replaced an unreadable video: %s: %s", failure.path, failure.reason)
-        self.count += len(failures)
-        if failures and self.count > self.max_fraction * self.num_samples:
+            if failure.path not in self.paths:
+                log.warning("replaced an unreadable video: %s: %s", failure.path, failure.reason)
+                self.paths.add(failure.path)
+        if failures and len(self.paths) > self.max_fraction * self.num_samples:
             raise UserError(
-                f"{self.count} of this epoch's {self.num_samples:.0f} training videos could not be read, "
+                f"{len(self.paths)} of this epoch's {self.num_samples:.0f} training videos could not be read, "
                 f"the last one {failures[-1].path}: more than DATA.MAX_FAILED_FRACTION "
                 f"{self.max_fraction}. Mend or remove them (the log names each), or raise the key."
             )

@@ -75,6 +75,7 @@ def geometry_from_cfg(cfg: CfgNode) -> dict[str, Any]:
         "drop_rate": cfg.TIMESFORMER.DROP_RATE,
         "attn_drop_rate": cfg.TIMESFORMER.ATTN_DROP_RATE,
         "drop_path_rate": cfg.TIMESFORMER.DROP_PATH_RATE,
+        "init_std": cfg.TIMESFORMER.INIT_STD,
         "time_embed_std": cfg.TIMESFORMER.TIME_EMBED_STD,
         "temporal_fc_zero_init": cfg.TIMESFORMER.TEMPORAL_FC_ZERO_INIT,
     }

@@ -35,7 +35,7 @@ class VisionTransformer(nn.Module):
         drop_path_rate: stochastic depth of the last block; the first has 0, linear between.
         num_frames: T that the time embedding is learnt for; other lengths work.
         attention_type: a name in `ATTENTION_SCHEMES`.
-        time_embed_std, temporal_fc_zero_init: see `init_weights`.
+        init_std, time_embed_std, temporal_fc_zero_init: see `init_weights`.
 
     Raises:
         UserError: unknown `attention_type`, or a geometry that does not divide.
@@ -60,6 +60,7 @@ class VisionTransformer(nn.Module):
         drop_path_rate: float = 0.1,
         num_frames: int = 8,
         attention_type: str = "divided_space_time",
+        init_std: float = 0.02,
         time_embed_std: float = 0.0,
         temporal_fc_zero_init: bool = True,
     ) -> None:
@@ -79,7 +80,7 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(scheme(spec, rate) for rate in rates)
         self.norm = nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)
         self.head = nn.Linear(embed_dim, num_classes) if num_classes else nn.Identity()
-        init_weights(self, time_embed_std, temporal_fc_zero_init)
+        init_weights(self, init_std, time_embed_std, temporal_fc_zero_init)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Logits of a clip.
@@ -133,7 +134,10 @@ class VisionTransformer(nn.Module):
 
 
 def init_weights(
-    network: VisionTransformer, time_embed_std: float, temporal_fc_zero_init: bool
+    network: VisionTransformer,
+    init_std: float,
+    time_embed_std: float,
+    temporal_fc_zero_init: bool,
 ) -> None:
     """Draws every parameter anew; nothing else in the package initialises one.
 
@@ -141,18 +145,20 @@ def init_weights(
     cls_token, pos_embed  truncated normal, std 0.02
     time_embed            zeros as released; normal of `time_embed_std` where that is > 0
     patch_embed.proj      PyTorch's default for a convolution, as released
-    linear layers, head   truncated normal, std 0.02; bias 0
+    linear layers, head   truncated normal, std `init_std` (0.02 as released); bias 0
     temporal_fc           zeros as released; like any linear layer if not `temporal_fc_zero_init`
     norms                 weight 1, bias 0
     ====================  =============================================================
 
     The released zeros suit an image ViT that is inflated: the network starts as that ViT on every
     frame. From scratch they mean that no order of frames can be told from another until
-    `time_embed` has moved, and `temporal_attn` learns nothing until `temporal_fc` has.
+    `time_embed` has moved, and `temporal_attn` learns nothing until `temporal_fc` has. Likewise a
+    std of 0.02 suits a width of 768; a narrow network starts with a signal that is lost in its
+    layers, and about ``1 / sqrt(embed_dim)`` keeps it.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear):
-            init_linear(module)
+            init_linear(module, init_std)
         elif isinstance(module, nn.Conv2d | nn.LayerNorm):
             module.reset_parameters()
     nn.init.trunc_normal_(network.cls_token, std=0.02)
@@ -165,9 +171,9 @@ def init_weights(
                 nn.init.zeros_(parameter)
 
 
-def init_linear(linear: nn.Linear) -> None:
-    """Truncated normal weight, std 0.02; zero bias."""
-    nn.init.trunc_normal_(linear.weight, std=0.02)
+def init_linear(linear: nn.Linear, std: float) -> None:
+    """Truncated normal weight; zero bias."""
+    nn.init.trunc_normal_(linear.weight, std=std)
     if linear.bias is not None:
         nn.init.zeros_(linear.bias)
 

@@ -1,0 +1,45 @@
+"""Packaging; everything about tools (ruff, mypy, pytest) is in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+TEST = ["pytest>=8", "pytest-timeout"]
+DEV = ["ruff", "mypy>=1.11", "pre-commit", "types-PyYAML", "types-simplejson"]
+
+
+def read_version() -> str:
+    """From the text: importing the package would need its dependencies."""
+    text = (ROOT / "timesformer" / "__init__.py").read_text(encoding="utf-8")
+    match = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    assert match is not None
+    return match.group(1)
+
+
+setup(
+    name="timesformer",
+    version=read_version(),
+    description="Train and evaluate TimeSformer video classifiers",
+    license="Apache-2.0",
+    packages=find_packages(include=["timesformer", "timesformer.*"]),
+    python_requires=">=3.10",
+    install_requires=[
+        "av>=17",  # threads= of reformat; the wheels bring FFmpeg and x264
+        "fvcore",
+        "numpy",
+        "opencv-python-headless",  # the other one needs a graphics driver's libraries to import
+        "psutil",
+        "safetensors",
+        "simplejson",
+        "submitit",
+        "tensorboard",
+        "torch>=2.6",
+        "torchvision",
+        "tqdm",
+        "yacs",
+    ],
+    extras_require={"test": TEST, "dev": TEST + DEV},
+)
