@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import psutil
 import simplejson
@@ -79,7 +79,7 @@ class Reporter(Silent):
 
     def __init__(self, output_dir: str, *, tensorboard: bool) -> None:
         folder = Path(output_dir)
-        self._jsonl: TextIO = open(folder / "metrics.jsonl", "a")
+        self._jsonl = (folder / "metrics.jsonl").open("a")  # open for the run: see `close`
         self._tensorboard = open_tensorboard(folder / "tensorboard") if tensorboard else None
 
     def numbers(self, kind: str, step: int, values: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train and test a video classifier.
 
-    python tools/run_net.py --cfg configs/MotionShapes/TimeSformer_divST_tiny.yaml NUM_GPUS 0
+python tools/run_net.py --cfg configs/MotionShapes/TimeSformer_divST_tiny.yaml NUM_GPUS 0
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--shard_id", metavar="I", help="which node this is (SHARD_ID)")
     parser.add_argument("--init_method", metavar="URL", help="tcp://HOST:PORT (INIT_METHOD)")
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE", help="as below")
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys that win over the file")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY VALUE", help="keys that win over the file"
+    )
     return parser.parse_args()
 
 

@@ -25,7 +25,13 @@ def test_bgr_reverses_the_channels_before_mean_and_std():
 
 
 def mixup(**changes):
-    settings = {"num_classes": 4, "alpha": 0.8, "cutmix_alpha": 1.0, "prob": 1.0, "switch_prob": 0.5}
+    settings = {
+        "num_classes": 4,
+        "alpha": 0.8,
+        "cutmix_alpha": 1.0,
+        "prob": 1.0,
+        "switch_prob": 0.5,
+    }
     return Mixup(**(settings | changes))
 
 
@@ -52,4 +58,5 @@ def test_probability_zero_leaves_everything_alone():
     clips = torch.rand(2, 3, 2, 8, 8)
     mixed, targets = mixup(prob=0.0)(clips, torch.tensor([1, 3]), random.Random(0))
     assert torch.equal(mixed, clips)
-    assert targets.argmax(1).tolist() == [1, 3] and targets.max() == 1
+    assert targets.argmax(1).tolist() == [1, 3]
+    assert targets.max() == 1

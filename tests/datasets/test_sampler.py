@@ -25,7 +25,8 @@ def passes(world_size, num_samples=10, global_batch=4, per_pass=4, epoch=0):
         for rank in range(world_size)
     ]
     assert len({len(batches) for batches in ranks}) == 1, "every rank reaches every collective"
-    return [{r.index for batch in dealt for r in batch if r.counted} for dealt in zip(*ranks)]
+    dealt = zip(*ranks, strict=True)
+    return [{r.index for batch in batches for r in batch if r.counted} for batches in dealt]
 
 
 def test_an_epoch_holds_every_sample_once():
@@ -65,10 +66,10 @@ def test_epochs_differ_and_repeat():
 def test_evaluation_counts_every_video_exactly_once(num_samples, world_size):
     seen = []
     for rank in range(world_size):
-        made = EvalSampler(
-            num_samples=num_samples, batch_size=2, rank=rank, world_size=world_size
-        )
+        made = EvalSampler(num_samples=num_samples, batch_size=2, rank=rank, world_size=world_size)
         batches = list(made)
         assert len(batches) == len(made)
         seen += [request for batch in batches for request in batch]
-    assert sorted(seen) == [Request(i) for i in range(num_samples)]
+    assert sorted(seen, key=lambda request: request.index) == [
+        Request(i) for i in range(num_samples)
+    ]

@@ -101,5 +101,3 @@ def test_a_rank_without_videos_is_no_trouble(videos, tmp_path, alone):
     assert done.returncode == 0, done.stderr
     (final,) = metrics(tmp_path / "out", "test_final")
     assert final["num_videos"] == 1
-
-

@@ -35,7 +35,8 @@ def test_a_real_process_exits_with_status_1_and_no_traceback(videos, tmp_path):
     done = run_process(command([*options(videos, tmp_path), "TRAIN.BATCHSIZE", "3"]))
     assert done.returncode == 1
     assert done.stderr == (
-        "error: command line: TRAIN.BATCHSIZE is not a config key. Did you mean 'TRAIN.BATCH_SIZE'?\n"
+        "error: command line: TRAIN.BATCHSIZE is not a config key. "
+        "Did you mean 'TRAIN.BATCH_SIZE'?\n"
     )
 
 
@@ -62,8 +63,11 @@ def test_config_mistakes(answer, videos, tmp_path):
 
 
 def test_more_gpus_than_there_are(answer, videos, tmp_path):
-    said = answer(options(videos, tmp_path, NUM_GPUS=64, TRAIN__BATCH_SIZE=64, GLOBAL_BATCH_SIZE=64))
-    assert "64 GPUs are asked for on this node, but it has" in said and "set NUM_GPUS" in said
+    said = answer(
+        options(videos, tmp_path, NUM_GPUS=64, TRAIN__BATCH_SIZE=64, GLOBAL_BATCH_SIZE=64)
+    )
+    assert "64 GPUs are asked for on this node, but it has" in said
+    assert "set NUM_GPUS" in said
 
 
 def test_missing_and_malformed_lists(answer, copied, tmp_path):
@@ -75,7 +79,8 @@ def test_missing_and_malformed_lists(answer, copied, tmp_path):
     lines[3] = "videos/train/00003.mp4 9"
     (copied / "train.csv").write_text("\n".join(lines))
     said = answer(options(copied, tmp_path))
-    assert "train.csv, line 4" in said and "9" in said
+    assert "train.csv, line 4" in said
+    assert "9" in said
     (copied / "train.csv").unlink()
     assert "train.csv" in answer(options(copied, tmp_path))
 
@@ -114,7 +119,8 @@ def test_unreadable_videos_within_the_limit_are_named_and_counted(copied, tmp_pa
     (final,) = metrics(output, "test_final")
     assert (final["num_videos"], final["num_failed"]) == (10, 2)
     failed = (output / "failed_videos.csv").read_text()
-    assert "test/00002.mp4" in failed and "test/00005.mp4" in failed
+    assert "test/00002.mp4" in failed
+    assert "test/00005.mp4" in failed
 
 
 def test_checkpoint_mistakes(answer, videos, tmp_path):

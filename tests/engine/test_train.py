@@ -21,7 +21,8 @@ def test_a_run_leaves_what_it_promises(videos, tmp_path):
     train(videos, tmp_path, TENSORBOARD__ENABLE=True)
     log = (tmp_path / "stdout.log").read_text()
     assert "effective batch: 8 clips a step = 1 processes x 8 clips x 1 passes" in log
-    assert 'json_stats: {"' in log and "look at it:   tensorboard --logdir" in log
+    assert 'json_stats: {"' in log
+    assert "look at it:   tensorboard --logdir" in log
     assert len(metrics(tmp_path, "train_iter")) == 2 * 3  # 22 clips: steps of 8, 8, 6
     assert [r["num_videos"] for r in metrics(tmp_path, "val_epoch")] == [6, 6]
     (final,) = metrics(tmp_path, "test_final")
@@ -94,7 +95,8 @@ def test_a_broken_newest_checkpoint_is_skipped_by_name(videos, tmp_path):
     newest.write_bytes(newest.read_bytes()[:1000])
     train(videos, tmp_path, TEST__ENABLE=False)
     log = (tmp_path / "stdout.log").read_text()
-    assert "skipping a broken checkpoint" in log and str(newest) in log
+    assert "skipping a broken checkpoint" in log
+    assert str(newest) in log
     assert same(final_weights(tmp_path), whole)
 
 
@@ -108,7 +110,8 @@ def test_finetuning_starts_from_the_weights_and_resumes_itself(videos, tmp_path)
     }
     tuned = train(videos, tmp_path / "tuned", **changes)
     log = (tmp_path / "tuned" / "stdout.log").read_text()
-    assert "finetuning: Weights from" in log and "newly initialised    2" in log
+    assert "finetuning: Weights from" in log
+    assert "newly initialised    2" in log
     final = final_weights(tuned)
     files.epoch_path(str(tuned), 2).unlink()
     train(videos, tuned, **changes)
@@ -120,7 +123,9 @@ def test_another_experiment_is_not_continued(videos, tmp_path):
     train(videos, tmp_path, SOLVER__MAX_EPOCH=1, TEST__ENABLE=False)
     with pytest.raises(UserError, match="of another experiment: DATA.NUM_FRAMES was 8 and is 4"):
         train(videos, tmp_path, DATA__NUM_FRAMES=4)
-    with pytest.raises(UserError, match="already holds checkpoints, which this run would overwrite"):
+    with pytest.raises(
+        UserError, match="already holds checkpoints, which this run would overwrite"
+    ):
         train(videos, tmp_path, TRAIN__AUTO_RESUME=False)
 
 
@@ -139,9 +144,7 @@ def test_random_weights_are_not_tested(videos, tmp_path):
 def test_test_only_gives_the_numbers_of_the_training_run(videos, tmp_path):
     trained = train(videos, tmp_path / "trained")
     path = files.epoch_path(str(trained), 2)
-    alone = train(
-        videos, tmp_path / "alone", TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=path
-    )
+    alone = train(videos, tmp_path / "alone", TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=path)
     assert metrics(alone, "test_final") == metrics(trained, "test_final")
 
 

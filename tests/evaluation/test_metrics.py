@@ -49,7 +49,9 @@ def test_meter_ignores_padding_and_weighs_clips_alike():
     right, wrong = [9.0, 0, 0, 0, 0, 0], [0.0, 9, 9, 9, 9, 9]
     labels = torch.zeros(3, dtype=torch.int64)
     weights = torch.tensor([1.0, 1.0, 0.0])
-    meter.update(torch.tensor([1.0, 2.0, 50.0]), torch.tensor([right, right, wrong]), labels, weights)
+    meter.update(
+        torch.tensor([1.0, 2.0, 50.0]), torch.tensor([right, right, wrong]), labels, weights
+    )
     meter.update(torch.tensor([6.0]), torch.tensor([wrong]), labels[:1], weights[:1])
     values = summarize(meter.reset())
     assert values == pytest.approx({"loss": 3.0, "top1_err": 100 / 3, "top5_err": 100 / 3})
@@ -70,5 +72,5 @@ def test_predictions_file_is_as_documented(tmp_path):
 
 def test_failures_file(tmp_path):
     write_failures(tmp_path / "failed.csv", [("a,b.mp4", "it is 'empty'")])
-    with open(tmp_path / "failed.csv", newline="") as file:
+    with (tmp_path / "failed.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [["path", "reason"], ["a,b.mp4", "it is 'empty'"]]

@@ -21,7 +21,9 @@ def test_initialisation_reaches_every_parameter(attention_type: str) -> None:
     network.to_empty(device="cpu")
     for parameter in network.parameters():
         parameter.data.fill_(torch.nan)
-    init_weights(network, 0.02, 0.02, False)
+    init_weights(
+        network, init_std=0.02, pos_embed_std=0.02, time_embed_std=0.02, temporal_fc_zero_init=False
+    )
     assert [n for n, p in network.named_parameters() if not p.isfinite().all()] == []
 
 

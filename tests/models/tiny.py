@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from fvcore.common.config import CfgNode
 from torch import Tensor, nn
-from yacs.config import CfgNode
 
+from timesformer.config import load_config
 from timesformer.models import VisionTransformer
 
 GEOMETRY: dict[str, Any] = {
@@ -42,29 +43,16 @@ def randomise(module: nn.Module) -> None:
 
 
 def tiny_cfg(**changes: Any) -> CfgNode:
-    """The keys that `build_model` reads; `changes` as ``TIMESFORMER__DEPTH=3``."""
-    cfg = CfgNode(
-        {
-            "MODEL": {"MODEL_NAME": "vit_base_patch16_224", "NUM_CLASSES": 5},
-            "DATA": {"TRAIN_CROP_SIZE": 16, "NUM_FRAMES": 4, "INPUT_CHANNEL_NUM": [3]},
-            "TIMESFORMER": {
-                "ATTENTION_TYPE": "divided_space_time",
-                "PRETRAINED_MODEL": "",
-                "PATCH_SIZE": 8,
-                "EMBED_DIM": 24,
-                "DEPTH": 2,
-                "NUM_HEADS": 3,
-                "MLP_RATIO": 4.0,
-                "QKV_BIAS": True,
-                "DROP_RATE": 0.0,
-                "ATTN_DROP_RATE": 0.0,
-                "DROP_PATH_RATE": 0.1,
-                "TIME_EMBED_STD": 0.0,
-                "TEMPORAL_FC_ZERO_INIT": True,
-                "GRAD_CHECKPOINTING": False,
-            },
-        }
-    )
-    for name, value in changes.items():
-        cfg.merge_from_list([name.replace("__", "."), value])
-    return cfg
+    """A config of `GEOMETRY`; `changes` as ``TIMESFORMER__DEPTH=3``."""
+    settings = {
+        "MODEL__NUM_CLASSES": 5,
+        "DATA__TRAIN_CROP_SIZE": 16,
+        "DATA__TEST_CROP_SIZE": 16,
+        "DATA__NUM_FRAMES": 4,
+        "TIMESFORMER__PATCH_SIZE": 8,
+        "TIMESFORMER__EMBED_DIM": 24,
+        "TIMESFORMER__DEPTH": 2,
+        "TIMESFORMER__NUM_HEADS": 3,
+    }
+    pairs = (settings | changes).items()
+    return load_config(None, [part for k, v in pairs for part in (k.replace("__", "."), v)])

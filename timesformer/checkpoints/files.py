@@ -40,7 +40,7 @@ def write(checkpoint: dict[str, Any], path: Path) -> None:
     """Write to a temporary file beside `path`, sync it, rename it: `path` is whole or untouched."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
+    with temporary.open("wb") as file:
         torch.save(checkpoint, file)
         file.flush()
         os.fsync(file.fileno())
@@ -70,4 +70,3 @@ def newest_good(output_dir: str) -> tuple[Path, dict[str, Any]] | None:
         except UserError as error:
             log.warning("skipping a broken checkpoint: %s", error)
     return None
-

@@ -32,13 +32,18 @@ TRAIN = [
         at_least(1),
     ),
     Key("TRAIN.EVAL_PERIOD", 1, "epochs between validations; 0 for none", at_least(0)),
-    Key("TRAIN.CHECKPOINT_PERIOD", 1, "epochs between checkpoints; the last is kept too", at_least(1)),
+    Key(
+        "TRAIN.CHECKPOINT_PERIOD",
+        1,
+        "epochs between checkpoints",
+        at_least(1),
+    ),
     Key("TRAIN.AUTO_RESUME", True, "continue from the newest good checkpoint in OUTPUT_DIR"),
     Key(
         "TRAIN.FINETUNE",
         False,
-        "take only the weights of TRAIN.CHECKPOINT_FILE_PATH and start at epoch 0; a finetuning run "
-        "that was interrupted resumes by itself",
+        "take only the weights of TRAIN.CHECKPOINT_FILE_PATH and start at epoch 0; a finetuning "
+        "run that was interrupted resumes by itself",
     ),
     Key(
         "TRAIN.CHECKPOINT_FILE_PATH",
@@ -67,8 +72,8 @@ TEST = [
     Key(
         "TEST.NUM_SPATIAL_CROPS",
         3,
-        "spatial crops of a temporal view: 3 along the long side at short side DATA.TEST_CROP_SIZE, "
-        "or 1 in the centre at short side DATA.TRAIN_JITTER_SCALES[0]",
+        "spatial crops of a temporal view: 3 along the long side at short side "
+        "DATA.TEST_CROP_SIZE, or 1 in the centre at short side DATA.TRAIN_JITTER_SCALES[0]",
         Allowed("1 or 3", lambda value: value in (1, 3)),
     ),
     Key(
@@ -176,21 +181,28 @@ TIMESFORMER = [
     Key(
         "TIMESFORMER.INIT_STD",
         0.02,
-        "standard deviation of the initial linear weights; about 1 / sqrt(EMBED_DIM) suits a narrow "
-        "network that is trained from scratch",
+        "standard deviation of the initial linear weights; about 1 / sqrt(EMBED_DIM) suits a "
+        "narrow network that is trained from scratch",
         above(0),
+    ),
+    Key(
+        "TIMESFORMER.POS_EMBED_STD",
+        0.02,
+        "standard deviation of the initial position embedding; 0.5 suits training from scratch",
+        at_least(0),
     ),
     Key(
         "TIMESFORMER.TIME_EMBED_STD",
         0.0,
-        "standard deviation of the initial time embedding; 0 (as released) suits pretrained weights, "
-        "0.5 training from scratch",
+        "standard deviation of the initial time embedding; 0 (as released) suits pretrained "
+        "weights, 1 training from scratch",
         at_least(0),
     ),
     Key(
         "TIMESFORMER.TEMPORAL_FC_ZERO_INIT",
         True,
-        "start with temporal attention switched off (as released); False suits training from scratch",
+        "start with temporal attention switched off (as released); False suits training from "
+        "scratch",
     ),
     Key(
         "TIMESFORMER.GRAD_CHECKPOINTING",

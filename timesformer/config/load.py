@@ -112,7 +112,7 @@ def _set(cfg: CfgNode, name: str, value: Any) -> None:
 
 
 def expand_path(value: str, name: str) -> str:
-    """`value` without outer blanks, ``~`` and ``$NAME`` expanded; an unset variable is a UserError."""
+    """`value` stripped, ``~`` and ``$NAME`` expanded; UserError for a variable that is not set."""
     expanded = os.path.expanduser(os.path.expandvars(value.strip()))
     if missing := re.search(r"\$\{?\w+\}?", expanded):
         raise UserError(f"{name} is '{value}', but the variable {missing.group()} is not set")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +67,7 @@ class Key:
         return type(self.default).__name__
 
     def accept(self, value: Any, where: str) -> Any:
-        """`value` as this key's type; UserError with key, value, allowed and `where` it came from."""
+        """`value` as this key's type; UserError (it came from `where`) if it is not allowed."""
         typed = self._typed(value)
         if typed is None or not self.allowed.holds(typed):
             raise UserError(
@@ -87,9 +86,9 @@ class Key:
 
 
 def convert(value: Any, kind: type) -> Any | None:
-    """`value` as `kind` where nothing is lost (an int as a float, never a bool as an int), or None."""
-    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+    """`value` as `kind` where nothing is lost (an int as a float, no bool as an int), or None."""
+    if isinstance(value, bool):
+        return value if kind is bool else None
+    if kind is float and isinstance(value, int):
         return float(value)
-    if kind is int and isinstance(value, bool):
-        return None
     return value if isinstance(value, kind) else None

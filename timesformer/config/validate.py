@@ -23,11 +23,13 @@ def _something_to_do(cfg: CfgNode) -> None:
 def _processes(cfg: CfgNode) -> None:
     if cfg.NUM_GPUS and cfg.NUM_PROCS > 1:
         raise UserError(
-            f"NUM_PROCS {cfg.NUM_PROCS} is for CPU runs, but NUM_GPUS is {cfg.NUM_GPUS} (one process "
-            "for each GPU); set NUM_GPUS 0 or NUM_PROCS 1"
+            f"NUM_PROCS {cfg.NUM_PROCS} is for CPU runs, but NUM_GPUS is {cfg.NUM_GPUS} (one "
+            "process for each GPU); set NUM_GPUS 0 or NUM_PROCS 1"
         )
     if cfg.SHARD_ID >= cfg.NUM_SHARDS:
-        raise UserError(f"SHARD_ID is {cfg.SHARD_ID}, but must be below NUM_SHARDS {cfg.NUM_SHARDS}")
+        raise UserError(
+            f"SHARD_ID is {cfg.SHARD_ID}, but must be below NUM_SHARDS {cfg.NUM_SHARDS}"
+        )
 
 
 def _geometry(cfg: CfgNode) -> None:
@@ -88,7 +90,8 @@ def _optimizer(cfg: CfgNode) -> None:
 def _precision(cfg: CfgNode) -> None:
     if cfg.TRAIN.PRECISION in ("tf32", "fp16") and cfg.NUM_GPUS == 0:
         raise UserError(
-            f"TRAIN.PRECISION {cfg.TRAIN.PRECISION} needs a GPU, but NUM_GPUS is 0; use fp32 or bf16"
+            f"TRAIN.PRECISION {cfg.TRAIN.PRECISION} needs a GPU, but NUM_GPUS is 0; "
+            "use fp32 or bf16"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,20 +85,20 @@ def check_first_exists(videos: VideoList) -> None:
         )
 
 
-def _read_lines(csv_path: Path) -> list[str]:
+def _read_lines(csv_path: Path) -> Iterator[str]:
     """The stripped lines of the file; UserError if there is no such file, or it is not text."""
     try:
-        text = csv_path.read_text(encoding="utf-8-sig")
+        with csv_path.open(encoding="utf-8-sig") as file:
+            for line in file:
+                yield line.strip()
     except FileNotFoundError:
         raise UserError(_missing(csv_path)) from None
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{csv_path} is not UTF-8 text ({error.reason} at byte {error.start}). "
-            "Save it again as UTF-8."
+            f"{csv_path} is not UTF-8 text ({error.reason}). Save it again as UTF-8."
         ) from None
     except OSError as error:
         raise UserError(f"{csv_path} cannot be read: {error.strerror}.") from None
-    return [line.strip() for line in text.split("\n")]
 
 
 def _missing(csv_path: Path) -> str:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from timesformer.datasets.batch import Batch, Item, collate
+from timesformer.datasets.batch import Batch, collate
 
 
 def build_loader(
-    dataset: Dataset[Item],
+    dataset: Dataset[Any],
     batches: Sampler[Any],
     *,
     num_workers: int,
     pin_memory: bool,
 ) -> DataLoader[Batch]:
-    """Batches of `dataset` in the order of `batches`, which yields lists of requests.
+    """Batches of `dataset`, which returns items, in the order of `batches`: lists of requests.
 
     Workers live as long as the loader; they hold no random state, so their number changes nothing.
     `pin_memory` applies where there is a GPU to copy to.
@@ -29,4 +30,10 @@ def build_loader(
         num_workers=num_workers,
         pin_memory=pin_memory and torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
+        worker_init_fn=one_thread,
     )
+
+
+def one_thread(worker: int) -> None:
+    """Workers are parallel among themselves; OpenCV's own threads would only get in their way."""
+    cv2.setNumThreads(0)

@@ -147,13 +147,13 @@ def draw(recipe: Recipe) -> npt.NDArray[np.uint8]:
     offsets = np.arange(-reach, reach + 1)
     nearest = np.rint(recipe.centres).astype(int)
     x, y = np.moveaxis((nearest - recipe.centres)[..., None] + offsets, 1, 0)  # each (T, patch)
-    coverage = _coverage(recipe, x[:, None, :], y[:, :, None])[..., None]
+    coverage = _coverage(recipe, x[:, None], y[:, :, None])[..., None]
     columns, rows = np.moveaxis((nearest[..., None] + offsets) % _SIZE[:, None], 1, 0)
-    patch = rows[:, :, None], columns[:, None, :]  # two indices, (T, patch, patch) together
+    times, rows, columns = np.arange(NUM_FRAMES)[:, None, None], rows[:, :, None], columns[:, None]
 
     frames = np.repeat(np.rint(recipe.background).astype(np.uint8)[None], NUM_FRAMES, axis=0)
-    blend = (1 - coverage) * recipe.background[patch] + coverage * recipe.colour
-    frames[(np.arange(NUM_FRAMES)[:, None, None], *patch)] = np.rint(blend)
+    blend = (1 - coverage) * recipe.background[rows, columns] + coverage * recipe.colour
+    frames[times, rows, columns] = np.rint(blend)  # indices that broadcast to (T, patch, patch)
     return frames
 
 

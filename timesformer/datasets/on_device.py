@@ -54,14 +54,14 @@ class Mixup:
         self.prob = prob
         self.switch_prob = switch_prob
 
-    def __call__(
-        self, clips: Tensor, labels: Tensor, rng: random.Random
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, clips: Tensor, labels: Tensor, rng: random.Random) -> tuple[Tensor, Tensor]:
         """Mixed clips (B, C, T, H, W) and soft targets float32 (B, K), from labels int64 (B,)."""
         share = 1.0
         if rng.random() < self.prob:
             if self._draws_cutmix(rng):
-                clips, share = cutmix(clips, rng.betavariate(self.cutmix_alpha, self.cutmix_alpha), rng)
+                clips, share = cutmix(
+                    clips, rng.betavariate(self.cutmix_alpha, self.cutmix_alpha), rng
+                )
             else:
                 share = rng.betavariate(self.alpha, self.alpha)
                 clips = torch.lerp(clips.flip(0), clips, share)

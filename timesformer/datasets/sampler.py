@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Sampler
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True)
+class Request:
     """One sample to load: `index` in the data set, for `epoch`; `counted` False for padding."""
 
     index: int

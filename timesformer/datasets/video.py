@@ -77,13 +77,15 @@ class TrainingClips(VideoDataset):
 
     def __getitem__(self, request: int | Request) -> Item:
         """Item with views uint8 (1, C, T, S, S)."""
-        index, epoch, counted = request if isinstance(request, Request) else Request(request)
-        rng = random.Random(f"{self.seed} {epoch} {index}")
+        if isinstance(request, int):
+            request = Request(request)
+        index = request.index
+        rng = random.Random(f"{self.seed} {request.epoch} {index}")
         failures: list[Failure] = []
         while len(failures) < MAX_REPLACEMENTS:
             try:
                 views = self._random_clip(self.videos.paths[index], rng)
-                return Item(views, self.label(index), index, counted, tuple(failures))
+                return Item(views, self.label(index), index, request.counted, tuple(failures))
             except UnreadableVideo as error:
                 failures.append(Failure(error.path, error.reason))
                 index = rng.randrange(len(self))
@@ -120,7 +122,7 @@ class EvaluationViews(VideoDataset):
 
     def __getitem__(self, request: int | Request) -> Item:
         """Item with views uint8 (V, C, T, S, S), temporal view major; None if unreadable."""
-        index = request.index if isinstance(request, Request) else request
+        index = request if isinstance(request, int) else request.index
         try:
             views = self.transform(self._clips(self.videos.paths[index]))
         except UnreadableVideo as error:

@@ -68,8 +68,8 @@ def plan_run(cfg: CfgNode, environ: Mapping[str, str]) -> Plan:
     world_size = per_node * cfg.NUM_SHARDS
     if cfg.NUM_SHARDS > 1 and not cfg.INIT_METHOD:
         raise UserError(
-            f"NUM_SHARDS is {cfg.NUM_SHARDS}, but the nodes have no place to meet: give all of them "
-            "the same --init_method tcp://HOST:PORT (HOST is the node with --shard_id 0)"
+            f"NUM_SHARDS is {cfg.NUM_SHARDS}, but the nodes have no place to meet: give all of "
+            "them the same --init_method tcp://HOST:PORT (HOST is the node with --shard_id 0)"
         )
     return Plan("spawn" if world_size > 1 else "single", world_size, per_node)
 

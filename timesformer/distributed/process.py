@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 T = TypeVar("T")
 
-# Long enough for the slowest rank to finish its share of a test set before the results are gathered.
+# Long enough for the slowest rank to finish its share of a test set before results are gathered.
 TIMEOUT = timedelta(hours=2)
 
 
@@ -33,7 +33,7 @@ class Process:
 
 
 def join(process: Process, device: torch.device, **rendezvous: Any) -> None:
-    """Enter the process group; `rendezvous` is what `init_process_group` needs to find the others."""
+    """Enter the process group; `rendezvous` tells `init_process_group` where the others are."""
     if process.world_size == 1:
         return
     on_gpu = device.type == "cuda"

@@ -86,7 +86,9 @@ def train_sampler(
 
 def val_loader(cfg: CfgNode, process: Process) -> DataLoader[Batch]:
     dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "val")
-    return eval_loader(cfg, dataset, process, batch_size=views_of_process(cfg.TRAIN.BATCH_SIZE, process))
+    return eval_loader(
+        cfg, dataset, process, batch_size=views_of_process(cfg.TRAIN.BATCH_SIZE, process)
+    )
 
 
 def test_loader(cfg: CfgNode, dataset: EvaluationViews, process: Process) -> DataLoader[Batch]:

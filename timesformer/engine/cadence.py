@@ -7,7 +7,7 @@ from datetime import timedelta
 
 
 def is_due(done: int, period: int, total: int) -> bool:
-    """Whether something done every `period` (0: never) is due after `done` of `total`: and at the end."""
+    """Whether what happens every `period` (0: never) and at the end is due after `done` steps."""
     return period > 0 and (done % period == 0 or done == total)
 
 

@@ -1,4 +1,4 @@
-"""What stops a training run before it wastes time: too many unreadable videos, a loss gone wrong."""
+"""What stops a run before it wastes time: too many unreadable videos, a loss gone wrong."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class FailureCounter:
                 self.paths.add(failure.path)
         if failures and len(self.paths) > self.max_fraction * self.num_samples:
             raise UserError(
-                f"{len(self.paths)} of this epoch's {self.num_samples:.0f} training videos could not be read, "
-                f"the last one {failures[-1].path}: more than DATA.MAX_FAILED_FRACTION "
+                f"{len(self.paths)} of this epoch's {self.num_samples:.0f} training videos could "
+                f"not be read, the last one {failures[-1].path}: more than DATA.MAX_FAILED_FRACTION "
                 f"{self.max_fraction}. Mend or remove them (the log names each), or raise the key."
             )
 
@@ -59,10 +59,11 @@ class LossGuard:
         if all(math.isfinite(loss) for loss in losses):
             return
         for step, values, indices in seen:
-            bad = [i for i, loss in zip(indices, values.tolist(), strict=True) if not math.isfinite(loss)]
+            pairs = zip(indices, values.tolist(), strict=True)
+            bad = [paths[index] for index, loss in pairs if not math.isfinite(loss)]
             if bad:
                 raise UserError(
-                    f"the loss is not finite in step {step}, for {', '.join(paths[i] for i in bad)}. "
+                    f"the loss is not finite in step {step}, for {', '.join(bad)}. "
                     "The last checkpoint is from before. Try a smaller SOLVER.BASE_LR, "
                     "SOLVER.CLIP_GRAD_L2NORM 1, or TRAIN.PRECISION fp32."
                 )

@@ -91,6 +91,7 @@ def train_batch(cfg: CfgNode, world_size: int, local_world_size: int) -> TrainBa
         nearest = max(1, round(step / one_pass)) * one_pass
         raise UserError(
             f"GLOBAL_BATCH_SIZE {step} cannot be reached with {one_pass} clips a pass "
-            f"(TRAIN.BATCH_SIZE x nodes): use a multiple such as {nearest}, or 0 for no accumulation"
+            f"(TRAIN.BATCH_SIZE x nodes): use a multiple such as {nearest}, or 0 for no "
+            "accumulation"
         )
     return TrainBatch(step, one_pass)

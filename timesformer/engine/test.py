@@ -51,20 +51,20 @@ def choose_checkpoint(cfg: CfgNode) -> Path:
     newest = files.newest_good(cfg.OUTPUT_DIR)
     if newest is None:
         raise UserError(
-            f"there are no weights to test: {files.folder(cfg.OUTPUT_DIR)} holds no good checkpoint. "
-            "Set TEST.CHECKPOINT_FILE_PATH, or train first (TRAIN.ENABLE True)."
+            f"there are no weights to test: {files.folder(cfg.OUTPUT_DIR)} holds no good "
+            "checkpoint. Set TEST.CHECKPOINT_FILE_PATH, or train first (TRAIN.ENABLE True)."
         )
     return newest[0]
 
 
 def load_tested_weights(model: nn.Module, path: Path) -> None:
-    """Load all weights; UserError where some would stay random, as a test of those means nothing."""
+    """Load all weights; UserError where some would stay random: such a test means nothing."""
     report = load_pretrained(model, path)
     log.info("%s", report)
     if report.new:
         raise UserError(
-            f"{path} leaves weights of the model random, first {report.new[0]}, so a test would mean "
-            "nothing. Check MODEL.NUM_CLASSES and TIMESFORMER.ATTENTION_TYPE, or finetune first."
+            f"{path} leaves weights of the model random, first {report.new[0]}, so a test would "
+            "mean nothing. Check MODEL.NUM_CLASSES and TIMESFORMER.ATTENTION_TYPE, or finetune."
         )
 
 

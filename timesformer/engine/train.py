@@ -175,8 +175,8 @@ def validate_epoch(run: Training) -> bool:
     values |= {"epoch": run.state.epochs_done, "min_top1_err": run.state.best_top1_err}
     run.reporter.numbers("val_epoch", run.state.epochs_done, values)
     log.info(
-        "epoch %(epoch)d  validation: top-1 error %(top1_err).2f %%  top-5 error %(top5_err).2f %%  "
-        "best %(min_top1_err).2f %%",
+        "epoch %(epoch)d  validation: top-1 error %(top1_err).2f %%  "
+        "top-5 error %(top5_err).2f %%  best %(min_top1_err).2f %%",
         values,
     )
     return is_best

@@ -49,7 +49,7 @@ class TrainMeter:
 
 
 def summarize(sums: Tensor) -> dict[str, float]:
-    """Means from `TrainMeter` sums (added up over the processes): loss, top1_err and top5_err in %."""
+    """Mean loss and errors in % from the sums of `TrainMeter`, of one or of all processes."""
     loss, top1, top5, clips = sums.tolist()
     clips = max(clips, 1)
     return {

@@ -11,9 +11,7 @@ import numpy as np
 from torch import Tensor
 
 
-def write_predictions(
-    path: Path, *, videos: Sequence[str], labels: Tensor, scores: Tensor
-) -> None:
+def write_predictions(path: Path, *, videos: Sequence[str], labels: Tensor, scores: Tensor) -> None:
     """Write an ``.npz`` that `numpy.load` opens without pickle: whole or not at all.
 
     Its arrays, one row for each video in the order of the list: ``videos`` str (n,), the paths;
@@ -24,7 +22,7 @@ def write_predictions(
     predictions = scores.nan_to_num().argmax(dim=1).where(readable, -1)
     temporary = path.with_name(path.name + ".tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(temporary, "wb") as file:
+    with temporary.open("wb") as file:
         np.savez_compressed(
             file,
             videos=np.array(list(videos), dtype=np.str_),
@@ -37,7 +35,7 @@ def write_predictions(
 
 def write_failures(path: Path, failures: Iterable[tuple[str, str]]) -> None:
     """Write a csv of the videos that could not be read: ``path,reason``."""
-    with open(path, "w", newline="") as file:
+    with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "reason"))
         writer.writerows(failures)

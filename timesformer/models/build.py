@@ -76,6 +76,7 @@ def geometry_from_cfg(cfg: CfgNode) -> dict[str, Any]:
         "attn_drop_rate": cfg.TIMESFORMER.ATTN_DROP_RATE,
         "drop_path_rate": cfg.TIMESFORMER.DROP_PATH_RATE,
         "init_std": cfg.TIMESFORMER.INIT_STD,
+        "pos_embed_std": cfg.TIMESFORMER.POS_EMBED_STD,
         "time_embed_std": cfg.TIMESFORMER.TIME_EMBED_STD,
         "temporal_fc_zero_init": cfg.TIMESFORMER.TEMPORAL_FC_ZERO_INIT,
     }

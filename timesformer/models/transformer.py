@@ -35,7 +35,7 @@ class VisionTransformer(nn.Module):
         drop_path_rate: stochastic depth of the last block; the first has 0, linear between.
         num_frames: T that the time embedding is learnt for; other lengths work.
         attention_type: a name in `ATTENTION_SCHEMES`.
-        init_std, time_embed_std, temporal_fc_zero_init: see `init_weights`.
+        init_std, pos_embed_std, time_embed_std, temporal_fc_zero_init: see `init_weights`.
 
     Raises:
         UserError: unknown `attention_type`, or a geometry that does not divide.
@@ -61,6 +61,7 @@ class VisionTransformer(nn.Module):
         num_frames: int = 8,
         attention_type: str = "divided_space_time",
         init_std: float = 0.02,
+        pos_embed_std: float = 0.02,
         time_embed_std: float = 0.0,
         temporal_fc_zero_init: bool = True,
     ) -> None:
@@ -80,7 +81,13 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(scheme(spec, rate) for rate in rates)
         self.norm = nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)
         self.head = nn.Linear(embed_dim, num_classes) if num_classes else nn.Identity()
-        init_weights(self, init_std, time_embed_std, temporal_fc_zero_init)
+        init_weights(
+            self,
+            init_std=init_std,
+            pos_embed_std=pos_embed_std,
+            time_embed_std=time_embed_std,
+            temporal_fc_zero_init=temporal_fc_zero_init,
+        )
 
     def forward(self, clip: Tensor) -> Tensor:
         """Logits of a clip.
@@ -135,14 +142,17 @@ class VisionTransformer(nn.Module):
 
 def init_weights(
     network: VisionTransformer,
+    *,
     init_std: float,
+    pos_embed_std: float,
     time_embed_std: float,
     temporal_fc_zero_init: bool,
 ) -> None:
     """Draws every parameter anew; nothing else in the package initialises one.
 
     ====================  =============================================================
-    cls_token, pos_embed  truncated normal, std 0.02
+    cls_token             truncated normal, std 0.02
+    pos_embed             truncated normal, std `pos_embed_std` (0.02 as released)
     time_embed            zeros as released; normal of `time_embed_std` where that is > 0
     patch_embed.proj      PyTorch's default for a convolution, as released
     linear layers, head   truncated normal, std `init_std` (0.02 as released); bias 0
@@ -154,7 +164,8 @@ def init_weights(
     frame. From scratch they mean that no order of frames can be told from another until
     `time_embed` has moved, and `temporal_attn` learns nothing until `temporal_fc` has. Likewise a
     std of 0.02 suits a width of 768; a narrow network starts with a signal that is lost in its
-    layers, and about ``1 / sqrt(embed_dim)`` keeps it.
+    layers, and about ``1 / sqrt(embed_dim)`` keeps it; places and times of about the size of the
+    patches' own tokens are told apart from the first step.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -162,7 +173,7 @@ def init_weights(
         elif isinstance(module, nn.Conv2d | nn.LayerNorm):
             module.reset_parameters()
     nn.init.trunc_normal_(network.cls_token, std=0.02)
-    nn.init.trunc_normal_(network.pos_embed, std=0.02)
+    nn.init.trunc_normal_(network.pos_embed, std=pos_embed_std)
     if network.time_embed is not None:
         nn.init.normal_(network.time_embed, std=time_embed_std)
     if temporal_fc_zero_init:

@@ -29,5 +29,3 @@ def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) 
     return F.cross_entropy(
         logits.float(), target, reduction="none", label_smoothing=label_smoothing
     )
-
-

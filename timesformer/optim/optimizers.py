@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import torch
 from fvcore.common.config import CfgNode
 from torch import nn
 
 
-def build_optimizer(model: nn.Module, cfg: CfgNode) -> torch.optim.Optimizer:
+class Decayable(Protocol):
+    """A model that names the parameters that weight decay may spare."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+    def no_weight_decay(self) -> set[str]: ...
+
+
+def build_optimizer(model: Decayable, cfg: CfgNode) -> torch.optim.Optimizer:
     """SOLVER.OPTIMIZING_METHOD over `model`'s parameters, at SOLVER.BASE_LR."""
     groups = parameter_groups(
         model,
@@ -30,7 +39,7 @@ def build_optimizer(model: nn.Module, cfg: CfgNode) -> torch.optim.Optimizer:
 
 
 def parameter_groups(
-    model: nn.Module, *, weight_decay: float, zero_for_1d: bool
+    model: Decayable, *, weight_decay: float, zero_for_1d: bool
 ) -> list[dict[str, Any]]:
     """One group with `weight_decay`; a second without it for biases, norms and embeddings if asked.
 
@@ -40,7 +49,7 @@ def parameter_groups(
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not zero_for_1d:
         return [{"params": [p for _, p in named], "weight_decay": weight_decay}]
-    spared = model.no_weight_decay() if hasattr(model, "no_weight_decay") else set()
+    spared = model.no_weight_decay()
     decayed = [p for name, p in named if p.ndim > 1 and name not in spared]
     others = [p for name, p in named if p.ndim <= 1 or name in spared]
     return [

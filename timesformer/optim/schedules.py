@@ -14,7 +14,9 @@ def cosine(epoch: float, *, base_lr: float, end_lr: float, max_epoch: int) -> fl
     return end_lr + (base_lr - end_lr) * (1 + math.cos(math.pi * epoch / max_epoch)) / 2
 
 
-def steps(epoch: float, *, base_lr: float, starts: Sequence[int], factors: Sequence[float]) -> float:
+def steps(
+    epoch: float, *, base_lr: float, starts: Sequence[int], factors: Sequence[float]
+) -> float:
     """`base_lr` times the factor of the last step that has started."""
     return base_lr * factors[bisect_right(starts, epoch) - 1]
 
