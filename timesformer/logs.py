@@ -8,6 +8,7 @@ the same as scalars. Only the main process writes files; the others speak up for
 from __future__ import annotations
 
 import logging
+import resource
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -116,8 +117,14 @@ def open_tensorboard(folder: Path) -> Any:
     return SummaryWriter(str(folder))
 
 
-def memory_gb(device: torch.device) -> float:
-    """GB in use: the peak of the GPU's allocator, or this process's resident memory on the CPU."""
+def peak_memory_gb(device: torch.device) -> float:
+    """Peak memory so far in GB: of the GPU's allocator, or of this process on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    return float(psutil.Process().memory_info().rss) / 1e9
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9  # bytes, kilobytes
+
+
+def host_memory_gb() -> float:
+    """Memory in use on the machine, in GB: all processes, loader workers among them."""
+    return float(psutil.virtual_memory().used) / 1e9

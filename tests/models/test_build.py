@@ -36,7 +36,6 @@ def test_every_key_reaches_the_network() -> None:
         MODEL__NUM_CLASSES=7,
         DATA__TRAIN_CROP_SIZE=24,
         DATA__NUM_FRAMES=3,
-        DATA__INPUT_CHANNEL_NUM=[1],
         TIMESFORMER__PATCH_SIZE=4,
         TIMESFORMER__EMBED_DIM=32,
         TIMESFORMER__DEPTH=3,
@@ -54,7 +53,7 @@ def test_every_key_reaches_the_network() -> None:
     block = network.blocks[2]
     assert len(network.blocks) == 3
     assert network.grid == (3, 6, 6)
-    assert network.patch_embed.proj.weight.shape == (32, 1, 4, 4)
+    assert network.patch_embed.proj.weight.shape == (32, 3, 4, 4)
     assert network.head.out_features == 7
     assert block.mlp.fc1.out_features == 64
     assert block.attn.qkv.bias is None

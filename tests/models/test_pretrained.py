@@ -16,7 +16,8 @@ from tests.models.tiny import GEOMETRY, clip, randomise, tiny_network
 from timesformer.errors import UserError
 from timesformer.models import TimeSformer, VisionTransformer
 from timesformer.models.pos_embed import SpatialMode, resize_spatial, resize_temporal
-from timesformer.models.pretrained import load_pretrained, load_state, load_state_file
+from timesformer.models.pretrained import load_pretrained, load_state
+from timesformer.models.weights import load_state_file
 
 
 class Code:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from timesformer.errors import UserError
-from timesformer.models.pretrained import read_pickle
+from timesformer.models.weights import read_pickle
 
 log = logging.getLogger("timesformer")
 

@@ -19,12 +19,9 @@ across videos.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Collection, Container, Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from itertools import islice, pairwise
-from typing import NamedTuple
+from itertools import islice
 
 import av
 import numpy as np
@@ -36,17 +33,11 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from timesformer.datasets.packets import Layout, Run, scan
 from timesformer.errors import UserError
 
 # FFmpeg's own messages would go to the terminal; what matters of them is in our exceptions.
 av.logging.set_level(av.logging.PANIC)
-
-# Containers that store, or for AVI without reordering imply, the presentation time of each packet.
-_TIMED_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
-
-# Codecs whose packets hold one frame each. `_holds_shown_frame` and `_is_doubtful` know the
-# exceptions.
-_ONE_FRAME_CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mjpeg")
 
 # Codecs in which "not a reference" is a property of the picture itself. In HEVC it only holds
 # within a temporal layer, and skipped VP8 and VP9 frames still change the decoder's state.
@@ -90,7 +81,7 @@ class VideoReader:
         self.path = path
         self._container, self._stream = _open(path, lenient=False)
         try:
-            self._layout: _Layout | None = _scan(path, self._container, self._stream)
+            self._layout: Layout | None = _scan(path, self._container, self._stream)
             self.num_frames = self._layout.num_frames if self._layout else _count_frames(path)
             if self.num_frames == 0:
                 raise UnreadableVideo(path, "it holds no frame")
@@ -156,60 +147,6 @@ class _Surprise(Exception):  # noqa: N818 - caught here, and no error: the full 
     """A selective read met something that the scan of the packets did not promise."""
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Packets `first` to `last`, inclusive, to decode in one go; `first` is a key frame."""
-
-    first: int
-    last: int
-
-
-class _Fact(NamedTuple):
-    """What is kept of a packet: its times, and whether it is a key frame and ever shown."""
-
-    pts: int
-    dts: int | None
-    is_keyframe: bool
-    is_shown: bool
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """What the packets say, in the order of the file, which is the order of decoding.
-
-    Attributes:
-        pts: presentation time of each packet.
-        keyframes: the packets at which decoding may start, ascending.
-        frame_packets: the packet that holds frame i, for every i.
-        start: time to seek to for the first packet.
-    """
-
-    pts: list[int]
-    keyframes: list[int]
-    frame_packets: list[int]
-    start: int
-
-    @property
-    def num_frames(self) -> int:
-        return len(self.frame_packets)
-
-    def runs(self, packets: Collection[int]) -> list[_Run]:
-        """The fewest packets to decode for the frames in `packets`."""
-        runs: list[_Run] = []
-        for packet in sorted(packets):
-            entry = self._entry(packet)
-            while runs and entry <= runs[-1].last + 1:
-                entry = min(entry, runs.pop().first)
-            runs.append(_Run(entry, packet))
-        return runs
-
-    def _entry(self, packet: int) -> int:
-        group = bisect_right(self.keyframes, packet) - 1
-        leads = self.pts[packet] < self.pts[self.keyframes[group]]
-        # A frame shown before the key frame of its (open) group refers to the group before, too.
-        return self.keyframes[group - 1 if leads else group]
-
-
 @contextmanager
 def _errors_named(path: str) -> Iterator[None]:
     try:
@@ -255,73 +192,13 @@ def _ticks_per_frame(stream: VideoStream, num_frames: int) -> float | None:
 # --- the selective way ----------------------------------------------------------------------------
 
 
-def _scan(path: str, container: InputContainer, stream: VideoStream) -> _Layout | None:
-    """The layout of the file, or None where its packets cannot be trusted to tell it."""
-    context = stream.codec_context
-    if not _may_trust(container, context):
-        return None
-    facts: list[_Fact] = []
+def _scan(path: str, container: InputContainer, stream: VideoStream) -> Layout | None:
     with _errors_named(path):
-        for packet in _packets(path, container, stream):
-            if packet.pts is None or _is_doubtful(packet, context):
-                return None
-            shown = _holds_shown_frame(packet, context)
-            facts.append(_Fact(packet.pts, packet.dts, packet.is_keyframe, shown))
-    return _layout(facts) if _are_consistent(facts, context.has_b_frames) else None
-
-
-def _may_trust(container: InputContainer, context: VideoCodecContext) -> bool:
-    # AVI numbers its packets in the order of decoding, which is all there is to know of their
-    # time; with B frames that is not the order of presentation.
-    is_timed = container.format.name in _TIMED_CONTAINERS and not (
-        container.format.name == "avi" and context.has_b_frames
-    )
-    return is_timed and context.codec.canonical_name in _ONE_FRAME_CODECS
-
-
-def _is_doubtful(packet: Packet[VideoStream], context: VideoCodecContext) -> bool:
-    """Whether an MPEG-4 packet is too small for a picture: a placeholder, with a frame or without.
-
-    A coded picture takes a bit or more for each macroblock, skipped ones included. Placeholders pad
-    videos with packed B frames and stand for dropped frames.
-    """
-    macroblocks = (context.width // 16) * (context.height // 16)
-    return context.codec.canonical_name == "mpeg4" and packet.size * 8 < macroblocks
-
-
-def _holds_shown_frame(packet: Packet[VideoStream], context: VideoCodecContext) -> bool:
-    # An edit list (mp4) discards frames; a VP8 header says in one bit that its frame is an
-    # alternate reference, never shown (RFC 6386, 9.1). VP9 packs those with a frame that is.
-    if context.codec.canonical_name == "vp8" and not bytes(packet)[0] & 0x10:
-        return False
-    return not packet.is_discard
-
-
-def _are_consistent(facts: list[_Fact], reorders: bool) -> bool:
-    if not facts or not facts[0].is_keyframe:
-        return False
-    times = [fact.pts for fact in facts]
-    shown = [fact.pts for fact in facts if fact.is_shown]
-    is_ascending = all(before < after for before, after in pairwise(times))
-    # Ascending times in a stream that reorders its frames are times of decoding, wrongly labelled.
-    return (
-        times[0] == min(times) and len(set(shown)) == len(shown) and not (reorders and is_ascending)
-    )
-
-
-def _layout(facts: list[_Fact]) -> _Layout:
-    pts = [fact.pts for fact in facts]
-    shown = (packet for packet, fact in enumerate(facts) if fact.is_shown)
-    return _Layout(
-        pts=pts,
-        keyframes=[packet for packet, fact in enumerate(facts) if fact.is_keyframe],
-        frame_packets=sorted(shown, key=pts.__getitem__),
-        start=facts[0].pts if facts[0].dts is None else facts[0].dts,
-    )
+        return scan(container, stream, _packets(path, container, stream))
 
 
 def _read_selected(
-    path: str, container: InputContainer, stream: VideoStream, layout: _Layout, wanted: set[int]
+    path: str, container: InputContainer, stream: VideoStream, layout: Layout, wanted: set[int]
 ) -> dict[int, np.ndarray]:
     """The frames `wanted` by index; `_Surprise` where the file is not as the layout says."""
     packets = {layout.frame_packets[index]: index for index in wanted}
@@ -343,8 +220,8 @@ def _read_selected(
 def _decode_run(
     decoder: VideoCodecContext,
     numbered: Iterator[tuple[int, Packet[VideoStream]]],
-    layout: _Layout,
-    run: _Run,
+    layout: Layout,
+    run: Run,
     wanted: Container[int],
 ) -> Iterator[VideoFrame]:
     """Decode the packets of `run`, taken from `numbered`; some unwanted frames do not come out."""

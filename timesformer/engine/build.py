@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from timesformer.checkpoints.state import TrainState
-from timesformer.datasets import build_dataset
 from timesformer.datasets.batch import Batch
+from timesformer.datasets.build import build_dataset
 from timesformer.datasets.loader import build_loader
 from timesformer.datasets.on_device import Mixup, Normalizer
 from timesformer.datasets.sampler import EvalSampler, TrainSampler
@@ -28,11 +28,13 @@ from timesformer.engine.prepare import (
     prepare_model,
     train_batch,
 )
+from timesformer.engine.test import Testing
 from timesformer.engine.train import Training
-from timesformer.evaluation import TrainMeter
+from timesformer.evaluation.metrics import TrainMeter
 from timesformer.logs import Silent
-from timesformer.models import build_model
-from timesformer.optim import LOSS_REGISTRY, build_optimizer
+from timesformer.models.build import build_model
+from timesformer.optim.losses import LOSS_REGISTRY
+from timesformer.optim.optimizers import build_optimizer
 
 log = logging.getLogger("timesformer")
 
@@ -65,9 +67,29 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent) -> Training
         loss=LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC),
         reporter=reporter,
         meter=TrainMeter(runtime.device),
+        epoch_sums=torch.zeros(4, dtype=torch.float64),
         clock=Clock(cfg.SOLVER.MAX_EPOCH * len(sampler.step_sizes())),
         loss_guard=LossGuard(),
         failures=FailureCounter(max_fraction=cfg.DATA.MAX_FAILED_FRACTION),
+    )
+
+
+def build_testing(cfg: CfgNode, process: Process, reporter: Silent) -> Testing:
+    """Everything `test` needs, the model with weights still to be loaded."""
+    runtime = prepare_device(cfg, device_of(cfg, process))
+    dataset = build_dataset(cfg.TEST.DATASET, cfg, "test")
+    assert isinstance(dataset, EvaluationViews)
+    model = build_model(cfg).to(runtime.device)
+    views = views_of_process(cfg.TEST.BATCH_SIZE, process)
+    # As many videos as their views fit into a pass, at least one.
+    videos = max(1, views // dataset.num_views)
+    return Testing(
+        cfg=cfg,
+        process=process,
+        dataset=dataset,
+        loader=eval_loader(cfg, dataset, process, batch_size=videos),
+        scorer=scorer(cfg, model, runtime, clips_per_pass=views),
+        reporter=reporter,
     )
 
 
@@ -89,12 +111,6 @@ def val_loader(cfg: CfgNode, process: Process) -> DataLoader[Batch]:
     return eval_loader(
         cfg, dataset, process, batch_size=views_of_process(cfg.TRAIN.BATCH_SIZE, process)
     )
-
-
-def test_loader(cfg: CfgNode, dataset: EvaluationViews, process: Process) -> DataLoader[Batch]:
-    """Batches of as many videos as their views fit into TEST.BATCH_SIZE, at least one."""
-    views = views_of_process(cfg.TEST.BATCH_SIZE, process)
-    return eval_loader(cfg, dataset, process, batch_size=max(1, views // dataset.num_views))
 
 
 def views_of_process(views_of_node: int, process: Process) -> int:

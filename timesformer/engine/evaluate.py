@@ -102,7 +102,7 @@ def in_order(scores: Scores) -> Scores:
     )
 
 
-def validate(scorer: Scorer, loader: DataLoader[Batch], bar: tqdm[Any]) -> dict[str, float] | None:
+def validate(scorer: Scorer, loader: DataLoader[Batch], bar: tqdm[Any]) -> dict[str, Any] | None:
     """Errors in % over the validation set, on the main process; None elsewhere."""
     scores = predict(scorer, loader, bar)
     if scores is None:

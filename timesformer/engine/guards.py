@@ -35,8 +35,9 @@ class FailureCounter:
         if failures and len(self.paths) > self.max_fraction * self.num_samples:
             raise UserError(
                 f"{len(self.paths)} of this epoch's {self.num_samples:.0f} training videos could "
-                f"not be read, the last one {failures[-1].path}: more than DATA.MAX_FAILED_FRACTION "
-                f"{self.max_fraction}. Mend or remove them (the log names each), or raise the key."
+                f"not be read, the last one {failures[-1].path}: more than "
+                f"DATA.MAX_FAILED_FRACTION {self.max_fraction}. Mend or remove them "
+                "(the log names each), or raise the key."
             )
 
 

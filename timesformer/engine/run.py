@@ -11,7 +11,7 @@ from fvcore.common.config import CfgNode
 from timesformer import config
 from timesformer.distributed.launch import launch, plan_run
 from timesformer.distributed.process import Process
-from timesformer.engine.build import build_training
+from timesformer.engine.build import build_testing, build_training
 from timesformer.engine.prepare import train_batch
 from timesformer.engine.resume import start_from
 from timesformer.engine.test import test
@@ -44,7 +44,7 @@ def run(cfg: CfgNode, process: Process) -> None:
             start_from(training.state, cfg, process)
             train(training)
         if cfg.TEST.ENABLE:
-            test(cfg, process, reporter)
+            test(build_testing(cfg, process, reporter))
     finally:
         reporter.close()
         stop_logging()

@@ -3,45 +3,47 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from fvcore.common.config import CfgNode
 from torch import nn
+from torch.utils.data import DataLoader
 
 from timesformer.checkpoints import files
-from timesformer.datasets import build_dataset
+from timesformer.datasets.batch import Batch
 from timesformer.datasets.video import EvaluationViews
-from timesformer.distributed.launch import device_of
 from timesformer.distributed.process import Process, from_main
-from timesformer.engine import build
-from timesformer.engine.evaluate import Scores, log_failures, predict
-from timesformer.engine.prepare import prepare_device
+from timesformer.engine.evaluate import Scorer, Scores, log_failures, predict
 from timesformer.errors import UserError
 from timesformer.evaluation.results import write_failures, write_predictions
 from timesformer.logs import Silent
-from timesformer.models import build_model
 from timesformer.models.pretrained import load_pretrained
 
 log = logging.getLogger("timesformer")
 
 
-def test(cfg: CfgNode, process: Process, reporter: Silent) -> None:
+@dataclass
+class Testing:
+    """All that a test holds; `build.build_testing` makes it."""
+
+    cfg: CfgNode
+    process: Process
+    dataset: EvaluationViews
+    loader: DataLoader[Batch]
+    scorer: Scorer
+    reporter: Silent
+
+
+def test(run: Testing) -> None:
     """Score the test set with a checkpoint's weights; write the results and say where they lie."""
-    runtime = prepare_device(cfg, device_of(cfg, process))
-    dataset = build_dataset(cfg.TEST.DATASET, cfg, "test")
-    assert isinstance(dataset, EvaluationViews)
-    loader = build.test_loader(cfg, dataset, process)
-    model = build_model(cfg)
-    checkpoint = from_main(choose_checkpoint(cfg) if process.is_main else None)
+    checkpoint = from_main(choose_checkpoint(run.cfg) if run.process.is_main else None)
     assert checkpoint is not None
-    load_tested_weights(model, checkpoint)
-    model.to(runtime.device)
-    clips_per_pass = build.views_of_process(cfg.TEST.BATCH_SIZE, process)
-    scorer = build.scorer(cfg, model, runtime, clips_per_pass=clips_per_pass)
-    with reporter.progress(len(loader), "test") as bar:
-        scores = predict(scorer, loader, bar)
+    load_tested_weights(run.scorer.model, checkpoint)
+    with run.reporter.progress(len(run.loader), "test") as bar:
+        scores = predict(run.scorer, run.loader, bar)
     if scores is not None:
-        report(cfg, dataset, scores, checkpoint, reporter)
+        report(run, scores, checkpoint)
 
 
 def choose_checkpoint(cfg: CfgNode) -> Path:
@@ -68,9 +70,9 @@ def load_tested_weights(model: nn.Module, path: Path) -> None:
         )
 
 
-def report(
-    cfg: CfgNode, dataset: EvaluationViews, scores: Scores, checkpoint: Path, reporter: Silent
-) -> None:
+def report(run: Testing, scores: Scores, checkpoint: Path) -> None:
+    """Write predictions and failures, log the accuracies."""
+    cfg, dataset = run.cfg, run.dataset
     output = Path(cfg.OUTPUT_DIR)
     predictions = Path(cfg.TEST.SAVE_RESULTS_PATH or output / "predictions.npz")
     write_predictions(
@@ -86,7 +88,7 @@ def report(
         "num_failed": len(scores.failures),
         "num_views": dataset.num_views,
     }
-    reporter.numbers("test_final", 0, values)
+    run.reporter.numbers("test_final", 0, values)
     log.info(
         "test: top-1 %(top1_acc).2f %%, top-5 %(top5_acc).2f %% of %(num_videos)d videos, "
         "%(num_views)d views each, %(num_failed)d unreadable",

@@ -27,10 +27,11 @@ from timesformer.engine.cadence import Clock, is_due
 from timesformer.engine.evaluate import Scorer, validate
 from timesformer.engine.guards import FailureCounter, LossGuard
 from timesformer.engine.prepare import Runtime, step_seed
-from timesformer.evaluation import TrainMeter, summarize
-from timesformer.logs import Silent, memory_gb
-from timesformer.optim import lr_at, set_lr
+from timesformer.evaluation.metrics import TrainMeter, summarize
+from timesformer.logs import Silent, host_memory_gb, peak_memory_gb
 from timesformer.optim.losses import Loss
+from timesformer.optim.optimizers import set_lr
+from timesformer.optim.schedules import lr_at
 
 log = logging.getLogger("timesformer")
 
@@ -54,6 +55,7 @@ class Training:
     loss: Loss
     reporter: Silent
     meter: TrainMeter
+    epoch_sums: Tensor  # of the meter, over the epoch so far
     clock: Clock
     loss_guard: LossGuard
     failures: FailureCounter
@@ -88,6 +90,7 @@ def train_epoch(run: Training, epoch: int) -> None:
             bar.update()
             if is_due(done + 1, run.cfg.LOG_PERIOD, len(sizes)):
                 report(run, epoch, done + 1, len(sizes))
+    finish_epoch(run, epoch)
 
 
 def train_step(run: Training, batches: Iterator[Batch], size: int, step: int) -> None:
@@ -146,21 +149,31 @@ def report(run: Training, epoch: int, done: int, num_steps: int) -> None:
     """Log the steps since the last report. The only place where a step waits for the device."""
     run.loss_guard.check(run.dataset.videos.paths)
     sums = total(run.meter.reset())
+    run.epoch_sums += sums.cpu()
+    steps_done = epoch * num_steps + done
     values = {
         "epoch": f"{epoch + 1}/{run.cfg.SOLVER.MAX_EPOCH}",
         "iter": f"{done}/{num_steps}",
         **summarize(sums),
         "lr": run.state.optimizer.param_groups[0]["lr"],
         "clips_per_second": run.clock.read(),
-        "eta": run.clock.left(epoch * num_steps + done),
-        "memory_gb": memory_gb(run.runtime.device),
+        "eta": run.clock.left(steps_done),
+        "peak_memory_gb": peak_memory_gb(run.runtime.device),
+        "host_memory_gb": host_memory_gb(),
     }
-    run.reporter.numbers("train_iter", epoch * num_steps + done, values)
+    run.reporter.numbers("train_iter", steps_done, values)
     log.info(
         "epoch %(epoch)s  step %(iter)s  loss %(loss).4f  top-1 error %(top1_err).1f %%  "
-        "lr %(lr).2e  %(clips_per_second).0f clips/s  left %(eta)s  %(memory_gb).1f GB",
+        "lr %(lr).2e  %(clips_per_second).0f clips/s  left %(eta)s  %(peak_memory_gb).1f GB",
         values,
     )
+
+
+def finish_epoch(run: Training, epoch: int) -> None:
+    """File the means over the whole epoch."""
+    values = {"epoch": f"{epoch + 1}/{run.cfg.SOLVER.MAX_EPOCH}", **summarize(run.epoch_sums)}
+    run.reporter.numbers("train_epoch", epoch + 1, values)
+    run.epoch_sums.zero_()
 
 
 def validate_epoch(run: Training) -> bool:
@@ -172,10 +185,13 @@ def validate_epoch(run: Training) -> bool:
         return False
     is_best = values["top1_err"] < run.state.best_top1_err
     run.state.best_top1_err = min(values["top1_err"], run.state.best_top1_err)
-    values |= {"epoch": run.state.epochs_done, "min_top1_err": run.state.best_top1_err}
+    values |= {
+        "epoch": f"{run.state.epochs_done}/{run.cfg.SOLVER.MAX_EPOCH}",
+        "min_top1_err": run.state.best_top1_err,
+    }
     run.reporter.numbers("val_epoch", run.state.epochs_done, values)
     log.info(
-        "epoch %(epoch)d  validation: top-1 error %(top1_err).2f %%  "
+        "epoch %(epoch)s  validation: top-1 error %(top1_err).2f %%  "
         "top-5 error %(top5_err).2f %%  best %(min_top1_err).2f %%",
         values,
     )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
 
-from timesformer.models.pretrained import load_pretrained
 from timesformer.registry import Registry
 
 if TYPE_CHECKING:
     from yacs.config import CfgNode
-
-logger = logging.getLogger("timesformer")
 
 
 class VideoClassifier(nn.Module):
@@ -53,8 +49,6 @@ def build_model(cfg: CfgNode) -> VideoClassifier:
     """
     model = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(**geometry_from_cfg(cfg))
     model.set_grad_checkpointing(cfg.TIMESFORMER.GRAD_CHECKPOINTING)
-    if cfg.TIMESFORMER.PRETRAINED_MODEL:
-        logger.info("%s", load_pretrained(model, cfg.TIMESFORMER.PRETRAINED_MODEL))
     return model
 
 
@@ -63,6 +57,7 @@ def geometry_from_cfg(cfg: CfgNode) -> dict[str, Any]:
     return {
         "img_size": cfg.DATA.TRAIN_CROP_SIZE,
         "num_frames": cfg.DATA.NUM_FRAMES,
+        "pretrained_model": cfg.TIMESFORMER.PRETRAINED_MODEL,
         "in_chans": cfg.DATA.INPUT_CHANNEL_NUM[0],
         "num_classes": cfg.MODEL.NUM_CLASSES,
         "attention_type": cfg.TIMESFORMER.ATTENTION_TYPE,

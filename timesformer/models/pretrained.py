@@ -1,4 +1,4 @@
-"""Pretrained weights: read a file without executing it, make it fit, say what came of it.
+"""Pretrained weights: make them fit a network, load them, say what came of it.
 
 Dimensions: N patches, T frames, D width.
 """
@@ -6,27 +6,23 @@ Dimensions: N patches, T frames, D width.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from timesformer.errors import UserError
 from timesformer.models.inflate import inflate, knows_time
 from timesformer.models.pos_embed import SpatialMode, resize_spatial, resize_temporal
-from timesformer.models.transformer import VisionTransformer
+from timesformer.models.weights import State, load_state_file, summary
 
-State = dict[str, Tensor]
+if TYPE_CHECKING:
+    from timesformer.models.transformer import VisionTransformer
 
-CONTAINERS = ("model_state", "state_dict", "model")  # released TimeSformer and ours, timm, DeiT
-WRAPPERS = re.compile(r"^(module\.|model\.)+")  # DDP, and the registered entry points
 HEAD = ("head.", "pre_logits.")  # pre_logits: an extra layer before the head of some timm ViTs
 BEYOND_IMAGES = ("time_embed", ".temporal_fc.")  # no image network has a counterpart of these
-SHOWN_NAMES = 3
 
 
 @dataclass
@@ -56,11 +52,19 @@ def load_pretrained(
     model: nn.Module, path: str | Path, *, pos_embed_mode: SpatialMode = "bicubic"
 ) -> LoadReport:
     """Loads a weights file into the network inside `model`: see `load_state_file`, `load_state`."""
-    network = next((m for m in model.modules() if isinstance(m, VisionTransformer)), None)
-    if network is None:
-        raise UserError(f"{type(model).__name__} is no TimeSformer; '{path}' cannot be loaded.")
+    network = network_of(model)
     state = load_state_file(path)
     return load_state(network, state, source=str(path), pos_embed_mode=pos_embed_mode)
+
+
+def network_of(model: nn.Module) -> VisionTransformer:
+    """The network that a registered model holds as its attribute `model`, or `model` itself."""
+    network = getattr(model, "model", model)
+    if not hasattr(network, "grid"):
+        raise UserError(
+            f"{type(model).__name__} is no TimeSformer: weights cannot be fitted to it."
+        )
+    return cast("VisionTransformer", network)
 
 
 def load_state(
@@ -181,79 +185,3 @@ def check_shapes(state: State, own: State, source: str) -> None:
                 f"{tuple(own[name].shape)} in the model. Build the model with the embed_dim, "
                 "patch_size, in_chans and mlp_ratio of the file, or choose another file."
             )
-
-
-def summary(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-    return ", ".join(names[:SHOWN_NAMES]) + more
-
-
-def load_state_file(path: str | Path) -> State:
-    """The tensors of a weights file under plain names, on the CPU; nothing in it is executed.
-
-    Args:
-        path: ``.safetensors``, or anything `torch.save` writes (``.pth``, ``.pyth``, ``.pt``): a
-            state dict, or a checkpoint that holds one under ``model_state``, ``state_dict`` or
-            ``model``. Prefixes ``module.`` and ``model.`` are taken off the names.
-
-    Raises:
-        UserError: no such file, unreadable or truncated, in need of code, or without a state dict.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"There is no weights file '{path}': check the path.")
-    content = read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
-    return {WRAPPERS.sub("", name): tensor for name, tensor in unwrap(content, path).items()}
-
-
-def read_safetensors(path: Path) -> State:
-    """The tensors of a safetensors file, which cannot hold anything else."""
-    try:
-        return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise unreadable(path, error) from error
-
-
-def read_pickle(path: Path) -> object:
-    """What `torch.save` wrote, as long as it is tensors and plain values alone."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    # A damaged pickle fails in whatever way its damaged bytes ask for: the type says nothing.
-    except Exception as error:
-        if wanted := re.search(r"GLOBAL (\S+)", str(error)):
-            raise UserError(
-                f"'{path}' was refused: to load it, Python would have to execute code from it "
-                f"({wanted[1]}). Ask for a file that holds tensors alone, best as .safetensors."
-            ) from error
-        raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: Exception) -> UserError:
-    """The sentence for a file that is no weights file, or only part of one."""
-    reason = (str(error).splitlines() or [""])[0][:120] or "it ends too early"
-    return UserError(
-        f"'{path}' cannot be read as a weights file; it is truncated or of another kind "
-        f"({type(error).__name__}: {reason}). Copy or download it again."
-    )
-
-
-def unwrap(content: object, path: Path) -> Mapping[str, Tensor]:
-    """The state dict in `content`, which is one or holds one under a name of `CONTAINERS`."""
-    for name in CONTAINERS:
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
-    if not isinstance(content, Mapping) or not content:
-        raise UserError(f"'{path}' holds no named tensors (it is a {type(content).__name__}).")
-    if strange := [str(name) for name, value in content.items() if not is_entry(name, value)]:
-        raise UserError(
-            f"'{path}' holds no plain state dict: {summary(strange)} are no tensors. Expected a "
-            f"mapping of names to tensors, or one under {', '.join(CONTAINERS)}."
-        )
-    return content
-
-
-def is_entry(name: object, value: object) -> bool:
-    """Whether the pair belongs in a state dict."""
-    return isinstance(name, str) and isinstance(value, Tensor)
