@@ -1,0 +1,42 @@
+"""Who starts the processes, decided from the config and the environment."""
+
+import pytest
+
+from timesformer.config import load_config
+from timesformer.distributed.launch import Plan, device_of, plan_run
+from timesformer.distributed.process import Process, from_main, gather
+from timesformer.errors import UserError
+
+TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+
+
+@pytest.mark.parametrize(
+    ("opts", "environ", "plan"),
+    [
+        (["NUM_GPUS", 0], {}, Plan("single", 1, 1)),
+        (["NUM_GPUS", 1], {}, Plan("single", 1, 1)),
+        (["NUM_GPUS", 8], {}, Plan("spawn", 8, 8)),
+        (["NUM_GPUS", 0, "NUM_PROCS", 2], {}, Plan("spawn", 2, 2)),
+        (["NUM_SHARDS", 2, "NUM_GPUS", 4, "INIT_METHOD", "tcp://a:1"], {}, Plan("spawn", 8, 4)),
+        (["NUM_SHARDS", 2, "NUM_GPUS", 1, "INIT_METHOD", "tcp://a:1"], {}, Plan("spawn", 2, 1)),
+        (["NUM_GPUS", 8], TORCHRUN, Plan("torchrun", 4, 2)),
+    ],
+)
+def test_the_plan(opts, environ, plan):
+    assert plan_run(load_config(None, opts), environ) == plan
+
+
+def test_several_nodes_need_a_place_to_meet():
+    with pytest.raises(UserError, match="NUM_SHARDS is 2, .* --init_method tcp://HOST:PORT"):
+        plan_run(load_config(None, ["NUM_SHARDS", 2]), {})
+
+
+def test_the_device_follows_num_gpus():
+    process = Process(rank=5, world_size=8, local_rank=1, local_world_size=4)
+    assert str(device_of(load_config(None, ["NUM_GPUS", 0]), process)) == "cpu"
+    assert str(device_of(load_config(None, ["NUM_GPUS", 4]), process)) == "cuda:1"
+
+
+def test_a_single_process_talks_to_itself():
+    assert from_main("x") == "x"
+    assert gather("x") == ["x"]

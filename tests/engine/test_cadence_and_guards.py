@@ -1,0 +1,78 @@
+"""When things are due; what stops a run."""
+
+import pytest
+import torch
+
+from timesformer.config import load_config
+from timesformer.datasets.batch import Failure
+from timesformer.engine.cadence import Clock, is_due
+from timesformer.engine.guards import FailureCounter, LossGuard
+from timesformer.engine.prepare import step_seed, train_batch
+from timesformer.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("period", "due"), [(0, []), (1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (5, [5]), (9, [5])]
+)
+def test_due_every_period_and_at_the_end(period, due):
+    assert [done for done in range(1, 6) if is_due(done, period, total=5)] == due
+
+
+def test_clock_counts_what_it_timed():
+    clock = Clock(total_steps=10)
+    clock.tick(8)
+    clock.restart()  # a validation: neither its time nor the step before it counts
+    clock.tick(8)
+    assert clock.read() > 0
+    assert clock.steps_timed == 1
+    assert clock.left(10) == "0:00:00"
+
+
+def test_failures_are_counted_by_video_and_epoch():
+    counter = FailureCounter(max_fraction=0.25)
+    counter.start_epoch(8)
+    one, two = Failure("a.mp4", "cut"), Failure("b.mp4", "cut")
+    counter.add([one, one, two])  # drawn again as a replacement: still one video
+    counter.start_epoch(8)
+    counter.add([one, two])
+    with pytest.raises(UserError, match=r"3 of this epoch's 8 .* the last one c.mp4: more than"):
+        counter.add([Failure("c.mp4", "cut")])
+
+
+def test_loss_guard_names_step_and_files_and_forgets():
+    guard = LossGuard()
+    guard.add(3, torch.tensor([1.0, 2.0]), [0, 1])
+    guard.check(["a", "b", "c"])
+    guard.add(4, torch.tensor([1.0]), [0])
+    guard.add(5, torch.tensor([1.0, float("inf")]), [2, 1])
+    with pytest.raises(UserError, match="not finite in step 5, for b. The last checkpoint"):
+        guard.check(["a", "b", "c"])
+    guard.check(["a", "b", "c"])
+
+
+def test_step_seeds_differ_by_step_and_rank():
+    seeds = {step_seed(0, step, rank) for step in range(50) for rank in range(4)}
+    assert len(seeds) == 200
+    assert step_seed(0, 1, 2) == step_seed(0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("opts", "world", "local", "expected"),
+    [
+        # BATCH_SIZE is per node: 8 clips on 2 nodes are 16 a pass; 64 a step are 4 passes.
+        (["TRAIN.BATCH_SIZE", 8], 16, 8, (64, 16, 4)),
+        (["TRAIN.BATCH_SIZE", 8], 1, 1, (64, 8, 8)),
+        (["TRAIN.BATCH_SIZE", 8, "GLOBAL_BATCH_SIZE", 0], 2, 2, (8, 8, 1)),
+    ],
+)
+def test_the_effective_batch(opts, world, local, expected):
+    batch = train_batch(load_config(None, opts), world, local)
+    assert (batch.step, batch.one_pass, batch.num_passes) == expected
+
+
+def test_a_batch_that_cannot_be_split_or_reached():
+    cfg = load_config(None, ["TRAIN.BATCH_SIZE", 24])
+    with pytest.raises(UserError, match="64 cannot be reached with 24 clips a pass .* such as 72"):
+        train_batch(cfg, 1, 1)
+    with pytest.raises(UserError, match="split over the 5 processes .* multiple of 5"):
+        train_batch(cfg, 5, 5)
