@@ -22,6 +22,8 @@ from timesformer.checkpoints import files
 from timesformer.config import load_config
 from timesformer.engine.run import start
 
+pytestmark = pytest.mark.slow  # every test starts processes, and each of them imports torch
+
 # Sums of float32 in another order differ in the last bits; after six steps by less than this.
 TOLERANCE = 1e-5
 

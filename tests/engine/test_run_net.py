@@ -31,6 +31,7 @@ def copied(videos, tmp_path):
     return shutil.copytree(videos, tmp_path / "videos")
 
 
+@pytest.mark.slow
 def test_a_real_process_exits_with_status_1_and_no_traceback(videos, tmp_path):
     done = run_process(command([*options(videos, tmp_path), "TRAIN.BATCHSIZE", "3"]))
     assert done.returncode == 1
@@ -40,6 +41,7 @@ def test_a_real_process_exits_with_status_1_and_no_traceback(videos, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_process_of_ours_is_said_once(videos, tmp_path):
     opts = options(videos, tmp_path, NUM_PROCS=2, TRAIN__ENABLE=False)
     done = run_process(command(opts))

@@ -9,9 +9,14 @@ their key frame to the last wanted one, and lets the decoder skip the unwanted f
 frame refers to.
 
 Full. Containers lie: AVI has no presentation times, some packets hold no frame, flags and time
-stamps are wrong. Where the packets give a reason for doubt, or a selective read meets a surprise,
-the file is decoded from its beginning and the frames are counted as they come. That is slower
-(2 to 6 times) and needs no trust.
+stamps are wrong. Where the packets give a reason for doubt (see packets.py), or a selective read
+meets a surprise, the file is decoded from its beginning and the frames are counted as they come.
+That needs no trust and is slower (2 to 6 times): the file that the scan has open is opened once
+more, and decoded to its end, to count the frames unless the packets were trusted to; and once more
+for every read, which decodes it up to the last wanted frame.
+
+One lie is met late. A packet that looks like a frame and yields none is noticed by the reads that
+decode it, and by those of the full way; until then, the frames behind it are numbered as if it had.
 
 Either way only the wanted frames are converted to RGB, and on one thread: workers are parallel
 across videos.
@@ -29,7 +34,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard
 from av.video.codeccontext import VideoCodecContext
-from av.video.frame import PictureType, VideoFrame
+from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
@@ -64,7 +69,8 @@ class VideoReader:
 
     Attributes:
         path: the file, as given.
-        num_frames: frames that a full decode yields, whatever the header says.
+        num_frames: frames that a full decode yields, whatever the header says. Never changes: a
+            packet that is found to yield none still counts, and `read` says what is missing.
         fps: average frame rate in frames per second; 30 where the file states none.
         ticks_per_frame: duration in units of the stream's time base over the header's number of
             frames; None where the header states no duration. `sampling.clip_indices` wants it.
@@ -98,7 +104,7 @@ class VideoReader:
 
         Raises:
             IndexError: an index is negative or not below `num_frames`.
-            UnreadableVideo: the decoder fails before it has yielded the last wanted frame.
+            UnreadableVideo: the decoder fails, or the video ends, before the last wanted frame.
         """
         wanted = set(indices)
         if not wanted or min(wanted) < 0 or max(wanted) >= self.num_frames:
@@ -126,7 +132,6 @@ class VideoReader:
                 # A lying key frame flag and damage look alike. The full decode tells them apart,
                 # and stays in use for this file.
                 self._layout = None
-                self.num_frames = _count_frames(self.path)
         return _read_counted(self.path, wanted)
 
 
@@ -241,17 +246,19 @@ def _decode_run(
 
 
 def _checked(frames: Iterator[VideoFrame], entry: int) -> Iterator[VideoFrame]:
-    """Pass `frames` on while they ascend in time, and that of time `entry` is a true key frame."""
-    previous, has_entry = None, False
+    """Pass `frames` on while they ascend in time, and that of time `entry` is a true key frame.
+
+    The MPEG-4 decoder starts anywhere, with whatever picture it has. The others fail, or skip ahead
+    to a true key frame, and do not always yield the first: an edit list may discard it.
+    """
+    previous = None
     for frame in frames:
         if frame.pts is None or (previous is not None and frame.pts <= previous):
             raise _Surprise
         previous = frame.pts
-        if frame.pts == entry:
-            has_entry = frame.key_frame and frame.pict_type == PictureType.I
+        if frame.pts == entry and not frame.key_frame:
+            raise _Surprise
         yield frame
-    if not has_entry:
-        raise _Surprise
 
 
 # --- the full way ---------------------------------------------------------------------------------
@@ -273,12 +280,20 @@ def _count_frames(path: str) -> int:
 def _read_counted(path: str, wanted: set[int]) -> dict[int, np.ndarray]:
     reformatter = VideoReformatter()
     pictures = {}
+    num_decoded = 0
     with closing(_decode(path)) as frames:
         for index, frame in enumerate(islice(frames, max(wanted) + 1)):
+            num_decoded = index + 1
             if index in wanted:
                 pictures[index] = _to_rgb(path, frame, reformatter)
-    if len(pictures) < len(wanted):
-        raise UnreadableVideo(path, f"frame {max(wanted)} does not decode, though a packet has it")
+    if num_decoded <= max(wanted):
+        # Not the last frame instead: the caller has placed its clip in a video that is longer than
+        # this one, so all of its frames are the wrong ones, and nobody would know.
+        raise UnreadableVideo(
+            path,
+            f"frame {max(wanted)} is missing: its packets promise more than the {num_decoded} "
+            "frames that decode",
+        )
     return pictures
 
 
