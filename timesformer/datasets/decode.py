@@ -11,12 +11,12 @@ frame refers to.
 Full. Containers lie: AVI has no presentation times, some packets hold no frame, flags and time
 stamps are wrong. Where the packets give a reason for doubt (see packets.py), or a selective read
 meets a surprise, the file is decoded from its beginning and the frames are counted as they come.
-That needs no trust and is slower (2 to 6 times): the file that the scan has open is opened once
-more, and decoded to its end, to count the frames unless the packets were trusted to; and once more
-for every read, which decodes it up to the last wanted frame.
+That needs no trust and is slower (2 to 8 times), since beside the scan's the file is opened again,
+and decoded to its end, to count the frames, unless the packets were trusted to tell; and again for
+every read, which decodes it up to the last wanted frame.
 
-One lie is met late. A packet that looks like a frame and yields none is noticed by the reads that
-decode it, and by those of the full way; until then, the frames behind it are numbered as if it had.
+One lie is met late. A packet that looks like a frame and yields none goes unnoticed until it is
+wanted, or the decoder objects; until then, the frames after it are numbered as if it held one.
 
 Either way only the wanted frames are converted to RGB, and on one thread: workers are parallel
 across videos.
@@ -287,8 +287,8 @@ def _read_counted(path: str, wanted: set[int]) -> dict[int, np.ndarray]:
             if index in wanted:
                 pictures[index] = _to_rgb(path, frame, reformatter)
     if num_decoded <= max(wanted):
-        # Not the last frame instead: the caller has placed its clip in a video that is longer than
-        # this one, so all of its frames are the wrong ones, and nobody would know.
+        # Not the last frame in its place: the number of frames that the caller went by was wrong,
+        # most often by damage, and a repeated frame would tell nobody.
         raise UnreadableVideo(
             path,
             f"frame {max(wanted)} is missing: its packets promise more than the {num_decoded} "
