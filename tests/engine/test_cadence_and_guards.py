@@ -5,9 +5,10 @@ import torch
 
 from timesformer.config import load_config
 from timesformer.datasets.batch import Failure
+from timesformer.engine import prepare
 from timesformer.engine.cadence import Clock, is_due
 from timesformer.engine.guards import FailureCounter, LossGuard
-from timesformer.engine.prepare import step_seed, train_batch
+from timesformer.engine.prepare import cpu_threads, step_seed, train_batch
 from timesformer.errors import UserError
 
 
@@ -76,3 +77,10 @@ def test_a_batch_that_cannot_be_split_or_reached():
         train_batch(cfg, 1, 1)
     with pytest.raises(UserError, match="split over the 5 processes .* multiple of 5"):
         train_batch(cfg, 5, 5)
+
+
+def test_processes_and_workers_do_not_share_cores(monkeypatch):
+    monkeypatch.setattr(prepare, "usable_cores", lambda: 16)
+    assert cpu_threads(num_processes=1, num_workers=0) == 16
+    assert cpu_threads(num_processes=2, num_workers=2) == 6
+    assert cpu_threads(num_processes=8, num_workers=8) == 1

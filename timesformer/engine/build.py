@@ -16,7 +16,6 @@ from timesformer.datasets.loader import build_loader
 from timesformer.datasets.on_device import Mixup, Normalizer
 from timesformer.datasets.sampler import EvalSampler, TrainSampler
 from timesformer.datasets.video import EvaluationViews, VideoDataset
-from timesformer.distributed.launch import device_of
 from timesformer.distributed.process import Process
 from timesformer.engine.cadence import Clock
 from timesformer.engine.evaluate import Scorer
@@ -41,7 +40,7 @@ log = logging.getLogger("timesformer")
 
 def build_training(cfg: CfgNode, process: Process, reporter: Silent) -> Training:
     """Everything `train` needs, at epoch 0 with fresh weights."""
-    runtime = prepare_device(cfg, device_of(cfg, process))
+    runtime = prepare_device(cfg, process)
     batch = train_batch(cfg, process.world_size, process.local_world_size)
     dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
     sampler = train_sampler(cfg, process, batch, len(dataset))
@@ -76,7 +75,7 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent) -> Training
 
 def build_testing(cfg: CfgNode, process: Process, reporter: Silent) -> Testing:
     """Everything `test` needs, the model with weights still to be loaded."""
-    runtime = prepare_device(cfg, device_of(cfg, process))
+    runtime = prepare_device(cfg, process)
     dataset = build_dataset(cfg.TEST.DATASET, cfg, "test")
     assert isinstance(dataset, EvaluationViews)
     model = build_model(cfg).to(runtime.device)
