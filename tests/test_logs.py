@@ -14,10 +14,10 @@ log = logging.getLogger("timesformer")
 
 @pytest.fixture(autouse=True)
 def _restore_logger():
-    propagate, level = log.propagate, log.level
+    level = log.level
     yield
     stop_logging()
-    log.propagate, log.level = propagate, level
+    log.setLevel(level)
 
 
 def test_the_main_process_writes_three_formats(tmp_path, capsys):

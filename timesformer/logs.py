@@ -54,7 +54,8 @@ def start_logging(output_dir: str, rank: int) -> None:
 
 
 def stop_logging() -> None:
-    """Detach what `start_logging` attached, closing the file."""
+    """Undo `start_logging`, closing the file."""
+    log.propagate = True
     for handler in list(log.handlers):
         log.removeHandler(handler)
         handler.close()

@@ -1,7 +1,5 @@
 """Checkpoint files, and whose they are."""
 
-import logging
-
 import pytest
 import torch
 
@@ -35,8 +33,7 @@ def test_what_is_no_checkpoint(tmp_path):
         files.read(tmp_path / "list.pyth")
 
 
-def test_the_newest_good_one(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("timesformer"), "propagate", True)
+def test_the_newest_good_one(tmp_path, caplog):
     assert files.newest_good(str(tmp_path)) is None
     for epoch in (1, 2, 10):
         files.write({"epoch": epoch - 1}, files.epoch_path(str(tmp_path), epoch))
@@ -55,8 +52,7 @@ def test_identity_and_incidental_keys_exist():
         assert any(name.startswith(prefix) for name in KEYS), prefix
 
 
-def test_whose_checkpoint_it_is(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("timesformer"), "propagate", True)
+def test_whose_checkpoint_it_is(tmp_path, caplog):
     checkpoint = {"cfg": load_config(None, []).dump()}
     path = tmp_path / "c.pyth"
     check_same_run(checkpoint, path, load_config(None, ["OUTPUT_DIR", "/elsewhere"]))

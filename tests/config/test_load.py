@@ -1,6 +1,5 @@
 """Merging: files, bases, the command line; and what is said of mistakes."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -90,6 +89,13 @@ def test_mistakes_in_files_name_the_file(tmp_path):
         load_config(write(tmp_path / "empty.yaml", ""))
 
 
+def test_bases_in_a_circle(tmp_path):
+    write(tmp_path / "a.yaml", "_BASE_: b.yaml\n")
+    write(tmp_path / "b.yaml", "_BASE_: a.yaml\n")
+    with pytest.raises(UserError, match="inherit in a circle"):
+        load_config(tmp_path / "a.yaml")
+
+
 def test_yaml_never_executes(tmp_path):
     mark = tmp_path / "mark"
     evil = f"OUTPUT_DIR: !!python/object/apply:os.system ['touch {mark}']\n"
@@ -111,7 +117,6 @@ def test_paths_are_expanded_and_stripped(monkeypatch):
 
 def test_legacy_keys_are_warned_about_once(caplog, monkeypatch):
     monkeypatch.setattr(legacy, "_warned", set())
-    monkeypatch.setattr(logging.getLogger("timesformer"), "propagate", True)
     load_config(None, ["MODEL.DROPOUT_RATE", "0.5"])
     load_config(None, ["MODEL.DROPOUT_RATE", "0.5"])
     assert caplog.text.count("MODEL.DROPOUT_RATE has no effect") == 1

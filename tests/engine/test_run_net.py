@@ -64,6 +64,13 @@ def test_config_mistakes(answer, videos, tmp_path):
     assert "no place to meet" in answer([*opts, "NUM_SHARDS", "2", "GLOBAL_BATCH_SIZE", "16"])
 
 
+def test_an_output_that_cannot_be_written(answer, videos, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "cannot be written to" in answer(options(videos, tmp_path / "file"))
+    opts = options(videos, tmp_path / "out", TEST__SAVE_RESULTS_PATH=tmp_path)
+    assert "is a folder; name a .npz file" in answer(opts)
+
+
 def test_more_gpus_than_there_are(answer, videos, tmp_path):
     said = answer(
         options(videos, tmp_path, NUM_GPUS=64, TRAIN__BATCH_SIZE=64, GLOBAL_BATCH_SIZE=64)

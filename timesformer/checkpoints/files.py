@@ -33,7 +33,8 @@ def epoch_path(output_dir: str, epochs_done: int) -> Path:
 
 def epoch_paths(output_dir: str) -> list[Path]:
     """The checkpoints of whole epochs, newest first."""
-    return sorted(folder(output_dir).glob("checkpoint_epoch_*.pyth"), reverse=True)
+    pattern = f"checkpoint_epoch_{'[0-9]' * 5}.pyth"
+    return sorted(folder(output_dir).glob(pattern), reverse=True)
 
 
 def write(checkpoint: dict[str, Any], path: Path) -> None:

@@ -56,7 +56,9 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"no config file {error.filename} (--cfg {path})") from error
     except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise UserError(f"the _BASE_ files of {path} inherit in a circle") from error
     except (OSError, UnicodeDecodeError, TypeError, AssertionError) as error:
         raise UserError(f"cannot read the config file {path}: {error}") from error
     if not isinstance(loaded, dict):
