@@ -32,6 +32,7 @@ setup(
         "numpy",
         "opencv-python-headless",  # the other one needs a graphics driver's libraries to import
         "psutil",
+        "pyyaml",
         "safetensors",
         "simplejson",
         "submitit",

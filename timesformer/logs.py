@@ -81,8 +81,16 @@ class Reporter(Silent):
 
     def __init__(self, output_dir: str, *, tensorboard: bool) -> None:
         folder = Path(output_dir)
-        self._jsonl = (folder / "metrics.jsonl").open("a")  # open for the run: see `close`
+        self._jsonl = (folder / "metrics.jsonl").open("a+")  # open for the run: see `close`
+        self._end_last_line()
         self._tensorboard = open_tensorboard(folder / "tensorboard") if tensorboard else None
+
+    def _end_last_line(self) -> None:
+        """A run that was killed while it wrote leaves half a line: the next one starts anew."""
+        self._jsonl.seek(0)
+        text = self._jsonl.read()
+        if text and not text.endswith("\n"):
+            self._jsonl.write("\n")
 
     def numbers(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """File `values` under `kind` (train_iter, train_epoch, val_epoch, test_final) at `step`."""

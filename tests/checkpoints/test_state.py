@@ -29,20 +29,20 @@ def test_what_is_no_checkpoint(tmp_path):
     with pytest.raises(UserError, match="no checkpoint file"):
         files.read(tmp_path / "none.pyth")
     torch.save([1, 2], tmp_path / "list.pyth")
-    with pytest.raises(UserError, match="list.pyth is not a checkpoint: it holds a list"):
+    with pytest.raises(UserError, match="list.pyth is not a checkpoint: it holds no model_state"):
         files.read(tmp_path / "list.pyth")
 
 
 def test_the_newest_good_one(tmp_path, caplog):
     assert files.newest_good(str(tmp_path)) is None
     for epoch in (1, 2, 10):
-        files.write({"epoch": epoch - 1}, files.epoch_path(str(tmp_path), epoch))
+        files.write({"epoch": epoch - 1, "model_state": {}}, files.epoch_path(str(tmp_path), epoch))
     newest = files.epoch_path(str(tmp_path), 10)
     newest.write_bytes(newest.read_bytes()[:-40])
     found = files.newest_good(str(tmp_path))
     assert found is not None
     assert found[0] == files.epoch_path(str(tmp_path), 2)
-    assert found[1] == {"epoch": 1}
+    assert found[1]["epoch"] == 1
     assert f"skipping a broken checkpoint: '{newest}'" in caplog.text
 
 
@@ -58,7 +58,7 @@ def test_whose_checkpoint_it_is(tmp_path, caplog):
     check_same_run(checkpoint, path, load_config(None, ["OUTPUT_DIR", "/elsewhere"]))
     assert caplog.text == ""
     check_same_run(checkpoint, path, load_config(None, ["SOLVER.MAX_EPOCH", 20]))
-    assert "resuming with another SOLVER.MAX_EPOCH: was 15, is 20" in caplog.text
+    assert "resuming, but SOLVER.MAX_EPOCH was 15 and is 20" in caplog.text
     with pytest.raises(UserError, match="is of another experiment: TIMESFORMER.DEPTH was 12"):
         check_same_run(checkpoint, path, load_config(None, ["TIMESFORMER.DEPTH", 6]))
 

@@ -67,6 +67,13 @@ def test_lists_and_booleans_from_the_command_line():
         (["TRAIN.PRECISION", "fp8"], "one of fp32, tf32, bf16, fp16"),
         (["DATA.MEAN", "[0.5]"], "DATA.MEAN is \\[0.5\\], but must be list of float"),
         (["DATA.INPUT_CHANNEL_NUM", "[1]"], "must be list of int, \\[3\\]"),
+        (["TRAIN", "3"], "TRAIN is not a config key. It is a section; its keys are TRAIN.ENABLE"),
+        (["TRAIN.BATCH_SIZE.X", "3"], "TRAIN.BATCH_SIZE.X is not a config key. Did you mean"),
+        (["SOLVER.BASE_LR", ".inf"], "SOLVER.BASE_LR is inf, but must be float"),
+        (["DATA.MEAN", "[.nan, 0, 0]"], "DATA.MEAN is .nan, 0, 0., but must be list of float"),
+        (["RNG_SEED", "99999999999999999999"], "RNG_SEED is 9+, but must be int, from 0 to"),
+        (["LOG_PERIOD", "null"], "LOG_PERIOD is None, but must be int"),
+        (["OUTPUT_DIR", 3], "OUTPUT_DIR is 3, but must be str .folder for"),
         (["LOG_PERIOD"], "KEY VALUE pairs, but 'LOG_PERIOD' has no partner"),
     ],
 )
@@ -79,7 +86,7 @@ def test_mistakes_in_files_name_the_file(tmp_path):
     path = write(tmp_path / "x.yaml", "TRAIN:\n  BATCH_SIZ: 8\n")
     with pytest.raises(UserError, match="x.yaml: TRAIN.BATCH_SIZ is not a config key. Did you"):
         load_config(path)
-    with pytest.raises(UserError, match="no config file .*missing.yaml"):
+    with pytest.raises(UserError, match="there is no config file .*missing.yaml"):
         load_config(tmp_path / "missing.yaml")
     with pytest.raises(UserError, match="bad.yaml is not valid YAML"):
         load_config(write(tmp_path / "bad.yaml", "TRAIN: [1\n"))
@@ -87,12 +94,16 @@ def test_mistakes_in_files_name_the_file(tmp_path):
         load_config(write(tmp_path / "list.yaml", "- 1\n"))
     with pytest.raises(UserError, match="empty.yaml"):
         load_config(write(tmp_path / "empty.yaml", ""))
+    with pytest.raises(UserError, match="base.yaml: _BASE_ is 3, but must name a file"):
+        load_config(write(tmp_path / "base.yaml", "_BASE_: 3\n"))
+    with pytest.raises(UserError, match="twice.yaml .*the key TRAIN stands there twice"):
+        load_config(write(tmp_path / "twice.yaml", "TRAIN: {ENABLE: True}\nTRAIN: {}\n"))
 
 
 def test_bases_in_a_circle(tmp_path):
     write(tmp_path / "a.yaml", "_BASE_: b.yaml\n")
     write(tmp_path / "b.yaml", "_BASE_: a.yaml\n")
-    with pytest.raises(UserError, match="inherit in a circle"):
+    with pytest.raises(UserError, match="a.yaml inherits from itself through _BASE_"):
         load_config(tmp_path / "a.yaml")
 
 
@@ -139,3 +150,8 @@ def test_a_dumped_config_loads_to_the_same(tmp_path):
 def test_config_mistakes_do_not_wait_for_torch():
     code = "import sys, timesformer.config; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["out #3", "2024", "010", "1e5", "yes", "a: b"])
+def test_strings_are_taken_as_they_stand(name):
+    assert load_config(None, ["OUTPUT_DIR", name]).OUTPUT_DIR == name

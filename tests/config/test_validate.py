@@ -24,6 +24,8 @@ from timesformer.errors import UserError
         ),
         (["SOLVER.MOMENTUM", 0.0], "NESTEROV True needs SOLVER.MOMENTUM above 0"),
         (["TRAIN.PRECISION", "fp16", "NUM_GPUS", 0], "fp16 needs a GPU, but NUM_GPUS is 0"),
+        (["TRAIN.FINETUNE", True], "FINETUNE is True, but TRAIN.CHECKPOINT_FILE_PATH does not"),
+        (["NUM_SHARDS", 2, "INIT_METHOD", "foo"], "INIT_METHOD is 'foo', but must be tcp://"),
         (
             ["MIXUP.ENABLED", True, "MIXUP.ALPHA", 0, "MIXUP.CUTMIX_ALPHA", 0],
             "MIXUP.ALPHA and MIXUP.CUTMIX_ALPHA are both 0",

@@ -7,7 +7,14 @@ from timesformer.distributed.launch import Plan, device_of, plan_run
 from timesformer.distributed.process import Process, from_main, gather
 from timesformer.errors import UserError
 
-TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+TORCHRUN = {
+    "RANK": "3",
+    "WORLD_SIZE": "4",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "localhost",
+    "MASTER_PORT": "29500",
+}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +36,13 @@ def test_the_plan(opts, environ, plan):
 def test_several_nodes_need_a_place_to_meet():
     with pytest.raises(UserError, match="NUM_SHARDS is 2, .* --init_method tcp://HOST:PORT"):
         plan_run(load_config(None, ["NUM_SHARDS", 2]), {})
+
+
+@pytest.mark.parametrize("name", ["MASTER_ADDR", "LOCAL_RANK", "WORLD_SIZE"])
+def test_half_a_torchrun_is_not_believed(name):
+    environ = TORCHRUN | {name: "" if name == "MASTER_ADDR" else "x"}
+    with pytest.raises(UserError, match=f"set, as by torchrun, but {name} are not"):
+        plan_run(load_config(), environ)
 
 
 def test_the_device_follows_num_gpus():

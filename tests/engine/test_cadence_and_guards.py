@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from timesformer.config import load_config
-from timesformer.datasets.batch import Failure
+from timesformer.datasets.batch import Batch, Failure
 from timesformer.engine import prepare
 from timesformer.engine.cadence import Clock, is_due
-from timesformer.engine.guards import FailureCounter, LossGuard
+from timesformer.engine.guards import FailureCounter, LossGuard, check_weights, named
 from timesformer.engine.prepare import cpu_threads, step_seed, train_batch
 from timesformer.errors import UserError
 
@@ -29,26 +29,52 @@ def test_clock_counts_what_it_timed():
     assert clock.left(10) == "0:00:00"
 
 
+def batch(failures, readable=True):
+    one = torch.zeros(1)
+    return Batch(one, torch.tensor([readable]), one, one, one, tuple(failures))
+
+
 def test_failures_are_counted_by_video_and_epoch():
-    counter = FailureCounter(max_fraction=0.25)
-    counter.start_epoch(8)
+    counter = FailureCounter(num_videos=8, max_fraction=0.25)
     one, two = Failure("a.mp4", "cut"), Failure("b.mp4", "cut")
-    counter.add([one, one, two])  # drawn again as a replacement: still one video
-    counter.start_epoch(8)
-    counter.add([one, two])
-    with pytest.raises(UserError, match=r"3 of this epoch's 8 .* the last one c.mp4: more than"):
-        counter.add([Failure("c.mp4", "cut")])
+    counter.start_epoch()
+    counter.add(batch([one, one, two]))  # drawn again as a replacement: still one video
+    assert counter.paths == {"a.mp4", "b.mp4"}
+    counter.start_epoch()
+    assert counter.paths == set()
+    counter.check(2)
+    with pytest.raises(UserError, match=r"3 of the 8 training videos .*MAX_FAILED_FRACTION 0.25"):
+        counter.check(3)
+
+
+def test_no_replacement_to_be_found():
+    counter = FailureCounter(num_videos=8, max_fraction=1.0)
+    with pytest.raises(UserError, match="no readable training video .* the last one b.mp4: cut"):
+        counter.add(batch([Failure("a.mp4", "cut"), Failure("b.mp4", "cut")], readable=False))
 
 
 def test_loss_guard_names_step_and_files_and_forgets():
-    guard = LossGuard()
+    guard = LossGuard(steps_per_epoch=4)
     guard.add(3, torch.tensor([1.0, 2.0]), [0, 1])
     guard.check(["a", "b", "c"])
     guard.add(4, torch.tensor([1.0]), [0])
     guard.add(5, torch.tensor([1.0, float("inf")]), [2, 1])
-    with pytest.raises(UserError, match="not finite in step 5, for b. The last checkpoint"):
+    with pytest.raises(UserError, match="not finite in epoch 2, step 2/4, for b. Try a smaller"):
         guard.check(["a", "b", "c"])
     guard.check(["a", "b", "c"])
+
+
+def test_only_the_first_files_are_named():
+    assert named(["a", "b"]) == "a, b"
+    assert named(list("abcdefg")) == "a, b, c, d, e and 2 more"
+
+
+def test_weights_that_are_not_finite():
+    model = torch.nn.Linear(2, 2)
+    check_weights(model, 1)
+    model.bias.data[1] = float("nan")
+    with pytest.raises(UserError, match="the weights are not finite after epoch 3"):
+        check_weights(model, 3)
 
 
 def test_step_seeds_differ_by_step_and_rank():

@@ -42,17 +42,19 @@ def test_a_real_process_exits_with_status_1_and_no_traceback(videos, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_mistake_in_a_process_of_ours_is_said_once(videos, tmp_path):
-    opts = options(videos, tmp_path, NUM_PROCS=2, TRAIN__ENABLE=False)
+@pytest.mark.parametrize("mistake", ["there are no weights to test", "is not a folder"])
+def test_a_mistake_is_said_once_by_two_processes(videos, tmp_path, mistake):
+    data = videos if "weights" in mistake else tmp_path / "nowhere"
+    opts = options(data, tmp_path, NUM_PROCS=2, TRAIN__ENABLE=False)
     done = run_process(command(opts))
     assert done.returncode == 1
-    assert done.stderr.count("error: there are no weights to test") == 1
+    assert done.stderr.count(f"{mistake}") == 1
     assert "Traceback" not in done.stderr
 
 
 def test_config_mistakes(answer, videos, tmp_path):
     opts = options(videos, tmp_path)
-    assert "no config file" in answer(opts, cfg=tmp_path / "none.yaml")
+    assert "there is no config file" in answer(opts, cfg=tmp_path / "none.yaml")
     assert "must be int, at least 1" in answer([*opts, "TRAIN.BATCH_SIZE", "0"])
     assert "'resnet' is not a known model" in answer([*opts, "MODEL.MODEL_NAME", "resnet"])
     assert "'ssv3' is not a known data set" in answer([*opts, "TRAIN.DATASET", "ssv3"])
@@ -103,15 +105,31 @@ def test_too_many_unreadable_training_videos(answer, copied, tmp_path):
     for number in (1, 4, 9):
         (copied / f"videos/train/{number:05d}.mp4").write_bytes(b"not a video")
     said = answer(options(copied, tmp_path, DATA__MAX_FAILED_FRACTION=0.1))
-    assert "3 of this epoch's 22 training videos could not be read" in said
+    assert "3 of the 21 training videos could not be read in this epoch" in said
     assert "DATA.MAX_FAILED_FRACTION 0.1" in said
 
 
-def test_a_data_set_without_a_single_readable_video(answer, copied, tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_set_without_a_single_readable_video(answer, copied, tmp_path, workers):
     for path in (copied / "videos/train").iterdir():
         path.write_bytes(b"")
-    said = answer(options(copied, tmp_path, DATA__MAX_FAILED_FRACTION=1.0))
-    assert "10 training videos in a row could not be read" in said
+    changes = {"DATA__MAX_FAILED_FRACTION": 1.0, "DATA_LOADER__NUM_WORKERS": workers}
+    said = answer(options(copied, tmp_path, **changes))
+    assert "no readable training video was found" in said
+
+
+def test_a_missing_test_list_is_said_before_the_training(answer, copied, tmp_path):
+    (copied / "test.csv").unlink()
+    assert "test.csv" in answer(options(copied, tmp_path / "out"))
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+def test_a_folder_of_broken_checkpoints_is_not_trained_over(answer, videos, tmp_path):
+    path = files.epoch_path(str(tmp_path), 7)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"hello")
+    assert "none of the checkpoints in" in answer(options(videos, tmp_path))
+    assert path.read_bytes() == b"hello"
 
 
 def test_unreadable_videos_within_the_limit_are_named_and_counted(copied, tmp_path, monkeypatch):
@@ -143,7 +161,7 @@ def test_checkpoint_mistakes(answer, videos, tmp_path):
     assert "corrupt.pyth" in answer(train)
     files.write({"epoch": 3, "model_state": {}}, tmp_path / "foreign.pyth")
     train = options(videos, tmp_path / "out", TRAIN__CHECKPOINT_FILE_PATH=tmp_path / "foreign.pyth")
-    assert "does not fit this run's model" in answer(train)
+    assert "it holds no optimizer_state" in answer(train)
 
 
 def test_help_is_answered(monkeypatch, capsys):

@@ -23,7 +23,7 @@ def test_a_run_leaves_what_it_promises(videos, tmp_path):
     assert "effective batch: 8 clips a step = 1 processes x 8 clips x 1 passes" in log
     assert 'json_stats: {"' in log
     assert "look at it:   tensorboard --logdir" in log
-    assert len(metrics(tmp_path, "train_iter")) == 2 * 3  # 22 clips: steps of 8, 8, 6
+    assert len(metrics(tmp_path, "train_iter")) == 2 * 3  # 21 clips: steps of 8, 8, 5
     assert [r["num_videos"] for r in metrics(tmp_path, "val_epoch")] == [6, 6]
     (final,) = metrics(tmp_path, "test_final")
     assert (final["num_videos"], final["num_views"], final["num_failed"]) == (10, 6, 0)
@@ -47,7 +47,7 @@ def test_a_checkpoint_is_as_documented(videos, tmp_path):
 
 
 def test_every_clip_trains_the_network_even_with_a_batch_larger_than_the_set(videos, tmp_path):
-    """The released code would have accumulated 64 clips of 22 and never stepped."""
+    """The released code would have accumulated 64 clips of 21 and never stepped."""
     train(videos, tmp_path, GLOBAL_BATCH_SIZE=64, SOLVER__MAX_EPOCH=1, TEST__ENABLE=False)
     state = files.read(files.epoch_path(str(tmp_path), 1))["optimizer_state"]
     assert {float(entry["step"]) for entry in state["state"].values()} == {1.0}
@@ -133,7 +133,7 @@ def test_a_changed_key_is_said_on_resuming(videos, tmp_path):
     train(videos, tmp_path, SOLVER__MAX_EPOCH=1, TEST__ENABLE=False)
     train(videos, tmp_path, SOLVER__BASE_LR=0.5, TEST__ENABLE=False)
     log = (tmp_path / "stdout.log").read_text()
-    assert "resuming with another SOLVER.BASE_LR: was 0.001, is 0.5" in log
+    assert "resuming, but SOLVER.BASE_LR was 0.001 and is 0.5" in log
 
 
 def test_random_weights_are_not_tested(videos, tmp_path):
@@ -165,28 +165,68 @@ def test_a_head_that_does_not_fit_is_not_tested(videos, tmp_path):
     "changes",
     [
         {"TRAIN__PRECISION": "bf16"},
-        {"MIXUP__ENABLED": True, "MODEL__LABEL_SMOOTHING": 0.1},
-        {"SOLVER__OPTIMIZING_METHOD": "sgd", "SOLVER__ZERO_WD_1D_PARAM": True},
-        {"TIMESFORMER__ATTENTION_TYPE": "space_only", "DATA__REVERSE_INPUT_CHANNEL": True},
+        {"MIXUP__ENABLED": True},
+        {"MODEL__LABEL_SMOOTHING": 0.1},
+        {"SOLVER__OPTIMIZING_METHOD": "sgd"},
+        {"SOLVER__ZERO_WD_1D_PARAM": True, "SOLVER__WEIGHT_DECAY": 0.5},
+        {"DATA__REVERSE_INPUT_CHANNEL": True},
+        {"TIMESFORMER__ATTENTION_TYPE": "space_only"},
         {"TIMESFORMER__ATTENTION_TYPE": "joint_space_time", "TEST__NUM_SPATIAL_CROPS": 1},
-        {"TIMESFORMER__GRAD_CHECKPOINTING": True, "DATA__INV_UNIFORM_SAMPLE": True},
+        {"DATA__INV_UNIFORM_SAMPLE": True},
+        {"DATA__RANDOM_FLIP": True},
     ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_the_other_ways_to_train(videos, tmp_path, changes):
-    train(videos, tmp_path, SOLVER__MAX_EPOCH=1, **changes)
-    assert all(0 < loss < 5 for loss in losses(tmp_path))
-    assert metrics(tmp_path, "test_final")
+    plain = train(videos, tmp_path / "plain", SOLVER__MAX_EPOCH=1, TEST__ENABLE=False)
+    other = train(videos, tmp_path / "other", SOLVER__MAX_EPOCH=1, **changes)
+    assert all(0 < loss < 5 for loss in losses(other))
+    assert metrics(other, "test_final")
+    assert losses(other) != losses(plain), "the settings did nothing"
+
+
+def test_recomputing_activations_changes_nothing(videos, tmp_path):
+    plain = train(videos, tmp_path / "plain", TEST__ENABLE=False)
+    saving = train(videos, tmp_path / "saving", TIMESFORMER__GRAD_CHECKPOINTING=True)
+    assert same(final_weights(saving), final_weights(plain))
+
+
+def test_another_solver_setting_is_used_on_resuming(videos, tmp_path):
+    train(videos, tmp_path, SOLVER__MAX_EPOCH=1, TEST__ENABLE=False)
+    train(videos, tmp_path, SOLVER__WEIGHT_DECAY=0.7, TEST__ENABLE=False)
+    (group,) = files.read(files.epoch_path(str(tmp_path), 2))["optimizer_state"]["param_groups"]
+    assert group["weight_decay"] == 0.7
+
+
+def test_a_finished_run_does_not_answer_for_another(videos, tmp_path):
+    train(videos, tmp_path, TEST__ENABLE=False)
+    config = (tmp_path / "config.yaml").read_text()
+    with pytest.raises(UserError, match="of a finished run: RNG_SEED was 0 and is 1"):
+        train(videos, tmp_path, RNG_SEED=1)
+    assert (tmp_path / "config.yaml").read_text() == config
+
+
+RUINOUS = {
+    "SOLVER__BASE_LR": 1e30,
+    "SOLVER__OPTIMIZING_METHOD": "sgd",
+    "SOLVER__CLIP_GRAD_L2NORM": 0,
+}
+
+
+def test_weights_that_the_last_step_ruined_are_not_saved(videos, tmp_path):
+    """One step an epoch: its loss is from before the step, and still finite."""
+    with pytest.raises(UserError, match="the model's scores are not finite"):
+        train(videos, tmp_path, GLOBAL_BATCH_SIZE=64, **RUINOUS)
+    assert not files.epoch_paths(str(tmp_path))
 
 
 def test_a_non_finite_loss_names_step_and_files(videos, tmp_path):
-    with pytest.raises(UserError, match=r"not finite in step \d+, for .*train/0\d+\.mp4"):
+    where = r"not finite in epoch 1, step [23]/3, for .*train/0\d+\.mp4"
+    with pytest.raises(UserError, match=where):
         train(
             videos,
             tmp_path,
-            SOLVER__BASE_LR=1e30,
-            SOLVER__OPTIMIZING_METHOD="sgd",
-            SOLVER__CLIP_GRAD_L2NORM=0,
+            **RUINOUS,
         )
     assert not files.epoch_paths(str(tmp_path)), "no checkpoint of ruined weights"
 
@@ -200,6 +240,7 @@ def test_a_checkpoint_is_never_half_written(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(UserError, match="could not be written .no space.*before it are whole"):
         files.write({"epoch": 1}, path)
     assert files.read(path)["epoch"] == 0
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]

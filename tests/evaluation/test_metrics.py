@@ -17,11 +17,20 @@ def test_rank_counts_the_classes_in_front():
     assert label_rank(scores, torch.tensor([0, 1, 2])).tolist() == [0, 1, 2]
 
 
-def test_ties_and_nan_are_never_right_by_accident():
-    scores = torch.tensor([[1.0, 1.0, 1.0], [NAN, NAN, NAN], [0.0, NAN, -1.0]])
-    labels = torch.tensor([0, 0, 0])
-    assert label_rank(scores, labels).tolist() == [2, 2, 1]
-    assert topk_accuracy(scores, labels, 1) == 0.0
+def test_of_equal_scores_the_lower_class_stands_first_as_for_argmax():
+    scores = torch.tensor([[1.0, 2.0, 2.0, 2.0]] * 4)
+    assert label_rank(scores, torch.arange(4)).tolist() == [3, 0, 1, 2]
+    coarse = torch.randn(500, 30).bfloat16().mul(2).round()
+    labels = torch.randint(30, (500,))
+    right = (coarse.argmax(1) == labels).float().mean()
+    assert topk_accuracy(coarse, labels, 1) == pytest.approx(100 * float(right), abs=1e-4)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_nan_is_wrong_even_where_there_are_fewer_classes_than_k(k):
+    scores = torch.tensor([[NAN, NAN, NAN], [0.0, NAN, -1.0]])
+    assert topk_accuracy(scores[:1], torch.tensor([0]), k) == 0.0
+    assert label_rank(scores[1:], torch.tensor([0])).tolist() == [1]
 
 
 @pytest.mark.parametrize("k", [1, 5])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,26 @@ def epoch_paths(output_dir: str) -> list[Path]:
 
 
 def write(checkpoint: dict[str, Any], path: Path) -> None:
-    """Write to a temporary file beside `path`, sync it, rename it: `path` is whole or untouched."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write to a temporary file beside `path`, sync it, rename it: `path` is whole or untouched.
+
+    Raises:
+        UserError: the folder or the disk does not let it.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        torch.save(checkpoint, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"the checkpoint {path} could not be written ({error}); those before it are whole. "
+            "Make room or choose another OUTPUT_DIR, and start again to continue."
+        ) from error
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -58,8 +71,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not os.path.isfile(path):
         raise UserError(f"no checkpoint file {path}")
     checkpoint = read_pickle(Path(path))
-    if not isinstance(checkpoint, dict):
-        raise UserError(f"{path} is not a checkpoint: it holds a {type(checkpoint).__name__}")
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model_state"), dict):
+        raise UserError(f"{path} is not a checkpoint: it holds no model_state")
     return checkpoint
 
 

@@ -38,17 +38,23 @@ IDENTITY = (
     "SOLVER.OPTIMIZING_METHOD",
 )
 
-# These may change between stop and resume without a word: they change no number.
+# These may change between stop and resume without a word: they change no number but by rounding.
 INCIDENTAL = (
     "OUTPUT_DIR",
     "LOG_PERIOD",
     "DATA_LOADER",
     "TENSORBOARD",
     "TEST",
-    "TRAIN.CHECKPOINT_PERIOD",
-    "TRAIN.EVAL_PERIOD",
     "TRAIN.AUTO_RESUME",
+    "TRAIN.BATCH_SIZE",
+    "TRAIN.CHECKPOINT_PERIOD",
     "TRAIN.ENABLE",
+    "TRAIN.EVAL_PERIOD",
+    "NUM_GPUS",
+    "NUM_PROCS",
+    "NUM_SHARDS",
+    "SHARD_ID",
+    "INIT_METHOD",
 )
 
 
@@ -74,25 +80,37 @@ class TrainState:
         }
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
-        """Continue exactly where `checkpoint` was written.
+        """Continue exactly where `checkpoint` was written, with this run's optimiser settings.
 
         Raises:
             UserError: the checkpoint is of another model or optimiser, or only holds weights.
         """
+        for part in ("epoch", "optimizer_state"):
+            if part not in checkpoint:
+                raise unfit(path, f"it holds no {part}")
+        settings = [
+            {name: value for name, value in group.items() if name != "params"}
+            for group in self.optimizer.param_groups
+        ]
         try:
             self.model.load_state_dict(checkpoint["model_state"])
             self.optimizer.load_state_dict(checkpoint["optimizer_state"])
-            self.epochs_done = checkpoint["epoch"] + 1
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise UserError(
-                f"{path} does not fit this run's model and optimiser and cannot be continued: "
-                f"{reason}. To start from its weights alone, set TRAIN.FINETUNE True and "
-                "TRAIN.CHECKPOINT_FILE_PATH to it."
-            ) from error
-        if checkpoint.get("scaler_state"):
-            self.scaler.load_state_dict(checkpoint["scaler_state"])
-        self.best_top1_err = checkpoint.get("best_top1_err", self.best_top1_err)
+            if checkpoint.get("scaler_state"):  # empty unless it was written in fp16
+                self.scaler.load_state_dict(checkpoint["scaler_state"])
+            self.epochs_done = int(checkpoint["epoch"]) + 1
+            self.best_top1_err = float(checkpoint.get("best_top1_err", self.best_top1_err))
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            raise unfit(path, " ".join(str(error).split())[:300]) from error
+        # The file's settings came along with its moments; the config is what counts.
+        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(own)
+
+
+def unfit(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} does not fit this run and cannot be continued: {reason}. To start from its "
+        "weights alone, set TRAIN.FINETUNE True and TRAIN.CHECKPOINT_FILE_PATH to it."
+    )
 
 
 def save(state: TrainState, cfg: CfgNode, *, is_best: bool, is_due: bool) -> None:
@@ -105,17 +123,34 @@ def save(state: TrainState, cfg: CfgNode, *, is_best: bool, is_due: bool) -> Non
 
 
 def check_same_run(checkpoint: dict[str, Any], path: Path, cfg: CfgNode) -> None:
-    """UserError if `path` belongs to another experiment; otherwise say which keys have changed."""
-    then, now = _flat(yaml.safe_load(checkpoint.get("cfg", "") or "{}")), _flat(cfg)
+    """Say which keys have changed since `checkpoint` was written.
+
+    Raises:
+        UserError: it belongs to another experiment; or it is finished, so that what has changed
+            could not show in a single step.
+    """
+    then, now = _flat(recorded_config(checkpoint)), _flat(cfg)
     changed = [name for name in now if name in then and then[name] != now[name]]
-    for name in changed:
-        if name in IDENTITY:
+    telling = [name for name in changed if not name.startswith(INCIDENTAL)]
+    finished = checkpoint.get("epoch", -1) + 1 >= cfg.SOLVER.MAX_EPOCH
+    for name in telling:
+        difference = f"{name} was {then[name]!r} and is {now[name]!r}"
+        if name in IDENTITY or finished:
+            whose = "another experiment" if name in IDENTITY else "a finished run"
             raise UserError(
-                f"{path} is of another experiment: {name} was {then[name]!r} and is {now[name]!r}. "
-                "Give this run its own OUTPUT_DIR."
+                f"{path} is of {whose}: {difference}. Give this run its own OUTPUT_DIR, or take "
+                "the weights alone: TRAIN.FINETUNE True and TRAIN.CHECKPOINT_FILE_PATH."
             )
-        if not name.startswith(INCIDENTAL):
-            log.warning("resuming with another %s: was %r, is %r", name, then[name], now[name])
+        log.warning("resuming, but %s", difference)
+
+
+def recorded_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The config a checkpoint was written with; empty if it has none that can be read."""
+    try:
+        recorded = yaml.safe_load(checkpoint.get("cfg", ""))
+    except (yaml.YAMLError, AttributeError):
+        return {}
+    return recorded if isinstance(recorded, dict) else {}
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -105,12 +105,12 @@ DATA = [
         "a clip spans NUM_FRAMES x SAMPLING_RATE frames at TARGET_FPS",
         at_least(1),
     ),
-    Key("DATA.TARGET_FPS", 30.0, "frames per second that SAMPLING_RATE counts in", above(0)),
+    Key("DATA.TARGET_FPS", 30.0, "frames per second that SAMPLING_RATE counts in", within(1, 1000)),
     Key(
         "DATA.TRAIN_JITTER_SCALES",
         [256, 320],
         "smallest and largest short side in pixels that a training clip is resized to",
-        each(at_least(1), length=2),
+        each(within(1, 8192), length=2),
         item=int,
     ),
     Key("DATA.TRAIN_CROP_SIZE", 224, "side of the training crop in pixels", at_least(1)),
@@ -168,7 +168,7 @@ TIMESFORMER = [
     Key("TIMESFORMER.EMBED_DIM", 768, "width of a token", at_least(1)),
     Key("TIMESFORMER.DEPTH", 12, "number of blocks", at_least(1)),
     Key("TIMESFORMER.NUM_HEADS", 12, "attention heads; divides EMBED_DIM", at_least(1)),
-    Key("TIMESFORMER.MLP_RATIO", 4.0, "hidden width of the MLP over EMBED_DIM", above(0)),
+    Key("TIMESFORMER.MLP_RATIO", 4.0, "hidden width of the MLP over EMBED_DIM", within(0.1, 100)),
     Key("TIMESFORMER.QKV_BIAS", True, "bias in the query, key and value projections"),
     Key("TIMESFORMER.DROP_RATE", 0.0, "dropout on tokens and projections", below_one()),
     Key("TIMESFORMER.ATTN_DROP_RATE", 0.0, "dropout on attention weights", below_one()),
@@ -283,7 +283,7 @@ PROCESSES = [
 ]
 
 RUN = [
-    Key("RNG_SEED", 0, "seed of everything random", at_least(0)),
+    Key("RNG_SEED", 0, "seed of everything random", within(0, 2**32 - 1)),
     Key("OUTPUT_DIR", ".", "folder for checkpoints, logs and results", path=True),
     Key("LOG_PERIOD", 10, "optimiser steps between log lines", at_least(1)),
     Key("TENSORBOARD.ENABLE", False, "write TensorBoard scalars to OUTPUT_DIR/tensorboard"),

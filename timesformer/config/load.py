@@ -17,6 +17,8 @@ from timesformer.config.validate import validate
 from timesformer.errors import UserError
 from timesformer.registry import closest
 
+BASE_KEY = "_BASE_"
+
 
 def get_cfg() -> CfgNode:
     """A fresh, unfrozen config with every key at its default."""
@@ -49,41 +51,89 @@ def load_config(path: str | os.PathLike[str] | None = None, opts: Sequence[Any] 
     return cfg
 
 
-def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The nested mapping of a YAML file and its bases; never executes anything in them."""
+def read_yaml(path: str | os.PathLike[str], inheritors: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The nested mapping of a YAML file laid over its ``_BASE_`` file or files.
+
+    A base is found relative to the file that names it. Nothing in a file is ever executed.
+    """
+    path = Path(path)
+    if path.resolve() in inheritors:
+        raise UserError(f"{path} inherits from itself through _BASE_")
+    tree = _load_yaml(path)
+    merged: dict[str, Any] = {}
+    for base in _pop_bases(tree, path):
+        _overlay(merged, read_yaml(path.parent / base, (*inheritors, path.resolve())))
+    _overlay(merged, tree)
+    return merged
+
+
+def _pop_bases(tree: dict[str, Any], path: Path) -> list[Path]:
+    named = tree.pop(BASE_KEY, [])
+    bases = [named] if isinstance(named, str) else named
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise UserError(f"{path}: {BASE_KEY} is {named!r}, but must name a file or list files")
+    return [Path(base).expanduser() for base in bases]
+
+
+class UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if names.count(key.value) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value} stands there twice", key.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(path: Path) -> dict[str, Any]:
     try:
-        loaded = CfgNode.load_yaml_with_base(str(path))
+        tree = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)
     except FileNotFoundError as error:
-        raise UserError(f"no config file {error.filename} (--cfg {path})") from error
-    except yaml.YAMLError as error:
+        raise UserError(f"there is no config file {path}") from error
+    except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    except RecursionError as error:
-        raise UserError(f"the _BASE_ files of {path} inherit in a circle") from error
-    except (OSError, UnicodeDecodeError, TypeError, AssertionError) as error:
-        raise UserError(f"cannot read the config file {path}: {error}") from error
-    if not isinstance(loaded, dict):
-        raise UserError(f"{path} holds no KEY: VALUE pairs")
-    return loaded
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the config file {path} cannot be read: {error}") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} holds no 'SECTION: {{KEY: value}}', the form of a config")
+    return tree
+
+
+def _overlay(below: dict[str, Any], above: dict[str, Any]) -> None:
+    """Lay `above` over `below`, section by section."""
+    for name, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(name), dict):
+            _overlay(below[name], value)
+        else:
+            below[name] = value
 
 
 def pair_up(opts: Sequence[Any]) -> list[tuple[str, Any]]:
-    """``[KEY, VALUE, ...]`` as pairs, string values parsed."""
+    """``[KEY, VALUE, ...]`` as pairs."""
     if len(opts) % 2:
         raise UserError(
             f"command line: overrides come as KEY VALUE pairs, but '{opts[-1]}' has no partner"
         )
-    return [(str(name), _parse(value)) for name, value in zip(opts[::2], opts[1::2], strict=True)]
+    return [(str(name), value) for name, value in zip(opts[::2], opts[1::2], strict=True)]
 
 
 def _merge(cfg: CfgNode, name: str, value: Any, where: str) -> None:
     if name in LEGACY:
-        drop(name, value, where)
+        drop(name, _parse(value), where)
         return
     if name not in KEYS:
-        raise UserError(f"{where}: {name} is not a config key.{closest(name, KEYS)}")
+        raise UserError(f"{where}: {name} is not a config key.{_hint(name)}")
     key = KEYS[name]
-    value = key.accept(_parse(value) if not isinstance(key.default, str) else value, where)
+    value = key.accept(value if isinstance(key.default, str) else _parse(value), where)
     _set(cfg, name, expand_path(value, name) if key.path else value)
+
+
+def _hint(name: str) -> str:
+    inside = [key for key in KEYS if key.startswith(f"{name}.")]
+    return f" It is a section; its keys are {', '.join(inside)}." if inside else closest(name, KEYS)
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

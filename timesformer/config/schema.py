@@ -17,7 +17,7 @@ class Allowed:
     holds: Callable[[Any], bool]
 
 
-ANYTHING = Allowed("anything of its type", lambda value: True)
+ANYTHING = Allowed("anything", lambda value: True)
 
 
 def one_of(*choices: str) -> Allowed:
@@ -70,9 +70,10 @@ class Key:
         """`value` as this key's type; UserError (it came from `where`) if it is not allowed."""
         typed = self._typed(value)
         if typed is None or not self.allowed.holds(typed):
+            allowed = "" if self.allowed is ANYTHING else f", {self.allowed.words}"
             raise UserError(
-                f"{where}: {self.name} is {value!r}, but must be {self.type_words}, "
-                f"{self.allowed.words} ({self.meaning})"
+                f"{where}: {self.name} is {value!r}, but must be {self.type_words}{allowed} "
+                f"({self.meaning})"
             )
         return typed
 
@@ -89,6 +90,6 @@ def convert(value: Any, kind: type) -> Any | None:
     """`value` as `kind` where nothing is lost (an int as a float, no bool as an int), or None."""
     if isinstance(value, bool):
         return value if kind is bool else None
-    if kind is float and isinstance(value, int):
-        return float(value)
+    if kind is float and isinstance(value, (int, float)):
+        return float(value) if abs(value) < float("inf") else None  # nor for nan
     return value if isinstance(value, kind) else None

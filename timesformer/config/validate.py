@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from fvcore.common.config import CfgNode
@@ -26,6 +27,8 @@ def _processes(cfg: CfgNode) -> None:
             f"NUM_PROCS {cfg.NUM_PROCS} is for CPU runs, but NUM_GPUS is {cfg.NUM_GPUS} (one "
             "process for each GPU); set NUM_GPUS 0 or NUM_PROCS 1"
         )
+    if cfg.INIT_METHOD and not re.fullmatch(r"tcp://[^:/]+:\d+", cfg.INIT_METHOD):
+        raise UserError(f"INIT_METHOD is '{cfg.INIT_METHOD}', but must be tcp://HOST:PORT")
     if cfg.SHARD_ID >= cfg.NUM_SHARDS:
         raise UserError(
             f"SHARD_ID is {cfg.SHARD_ID}, but must be below NUM_SHARDS {cfg.NUM_SHARDS}"
@@ -95,6 +98,13 @@ def _precision(cfg: CfgNode) -> None:
         )
 
 
+def _finetune(cfg: CfgNode) -> None:
+    if cfg.TRAIN.ENABLE and cfg.TRAIN.FINETUNE and not cfg.TRAIN.CHECKPOINT_FILE_PATH:
+        raise UserError(
+            "TRAIN.FINETUNE is True, but TRAIN.CHECKPOINT_FILE_PATH does not name a checkpoint"
+        )
+
+
 def _mixup(cfg: CfgNode) -> None:
     if cfg.MIXUP.ENABLED and cfg.MIXUP.ALPHA == 0 and cfg.MIXUP.CUTMIX_ALPHA == 0:
         raise UserError("MIXUP.ENABLED is True, but MIXUP.ALPHA and MIXUP.CUTMIX_ALPHA are both 0")
@@ -108,5 +118,6 @@ RULES: tuple[Callable[[CfgNode], None], ...] = (
     _schedule,
     _optimizer,
     _precision,
+    _finetune,
     _mixup,
 )

@@ -24,8 +24,8 @@ class Failure:
 class Item:
     """One video: uint8 views (V, C, T, H, W) and its label.
 
-    `views` is None for a video that could not be read (evaluation) and never in training, where
-    another video stands in; `failures` names the videos that failed on the way either way.
+    `views` is None for a video that could not be read. In training another one stands in, and it is
+    None only if that failed too, many times; `failures` names the videos that failed on the way.
     `index` is the position in the data set of the video that `views` really shows.
     """
 

@@ -70,6 +70,10 @@ def video_csv(cfg: CfgNode, split: str) -> VideoDataset:
 @DATASET_REGISTRY.register("motion_shapes")
 def motion_shapes(cfg: CfgNode, split: str) -> VideoDataset:
     """The embedded data set, made in PATH_TO_DATA_DIR when it is not there yet."""
+    if cfg.DATA.RANDOM_FLIP:
+        raise UserError(
+            "DATA.RANDOM_FLIP must be False on MotionShapes: a mirrored 'left' is a 'right'"
+        )
     ensure_motion_shapes(cfg.DATA.PATH_TO_DATA_DIR)
     return video_csv(cfg, split)
 

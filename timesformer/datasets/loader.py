@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
-import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from timesformer.datasets.batch import Batch, collate
@@ -21,14 +20,14 @@ def build_loader(
     """Batches of `dataset`, which returns items, in the order of `batches`: lists of requests.
 
     Workers live as long as the loader; they hold no random state, so their number changes nothing.
-    `pin_memory` applies where there is a GPU to copy to.
+    `pin_memory` is for copies to a GPU, and needs one.
     """
     return DataLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=collate,
         num_workers=num_workers,
-        pin_memory=pin_memory and torch.cuda.is_available(),
+        pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
         worker_init_fn=one_thread,
     )

@@ -19,10 +19,9 @@ from timesformer.datasets.decode import UnreadableVideo, VideoReader
 from timesformer.datasets.sampler import Request
 from timesformer.datasets.sampling import clip_indices, clip_span, random_start, view_starts
 from timesformer.datasets.transforms import TrainTransform, ViewTransform
-from timesformer.errors import UserError
 
 # Unreadable videos in a row after which the data set as a whole must be at fault.
-MAX_REPLACEMENTS = 10
+MAX_TRIES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,24 +75,20 @@ class TrainingClips(VideoDataset):
         self.seed = seed
 
     def __getitem__(self, request: int | Request) -> Item:
-        """Item with views uint8 (1, C, T, S, S)."""
+        """Item with views uint8 (1, C, T, S, S); None if no replacement could be read either."""
         if isinstance(request, int):
             request = Request(request)
         index = request.index
         rng = random.Random(f"{self.seed} {request.epoch} {index}")
         failures: list[Failure] = []
-        while len(failures) < MAX_REPLACEMENTS:
+        while len(failures) < MAX_TRIES:
             try:
                 views = self._random_clip(self.videos.paths[index], rng)
                 return Item(views, self.label(index), index, request.counted, tuple(failures))
             except UnreadableVideo as error:
                 failures.append(Failure(error.path, error.reason))
                 index = rng.randrange(len(self))
-        raise UserError(
-            f"{MAX_REPLACEMENTS} training videos in a row could not be read, the last one "
-            f"{failures[-1].path}: {failures[-1].reason}. Check DATA.PATH_TO_DATA_DIR and "
-            "DATA.PATH_PREFIX."
-        )
+        return Item(None, self.label(index), index, request.counted, tuple(failures))
 
     def _random_clip(self, path: str, rng: random.Random) -> torch.Tensor:
         with VideoReader(path) as reader:

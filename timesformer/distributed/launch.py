@@ -62,8 +62,9 @@ def plan_run(cfg: CfgNode, environ: Mapping[str, str]) -> Plan:
         UserError: several nodes without a place to meet.
     """
     if "RANK" in environ and "WORLD_SIZE" in environ:
+        check_torchrun(environ)
         world_size = int(environ["WORLD_SIZE"])
-        return Plan("torchrun", world_size, int(environ.get("LOCAL_WORLD_SIZE", world_size)))
+        return Plan("torchrun", world_size, int(environ["LOCAL_WORLD_SIZE"]))
     per_node = int(cfg.NUM_GPUS or cfg.NUM_PROCS)
     world_size = per_node * cfg.NUM_SHARDS
     if cfg.NUM_SHARDS > 1 and not cfg.INIT_METHOD:
@@ -72,6 +73,18 @@ def plan_run(cfg: CfgNode, environ: Mapping[str, str]) -> Plan:
             "them the same --init_method tcp://HOST:PORT (HOST is the node with --shard_id 0)"
         )
     return Plan("spawn" if world_size > 1 else "single", world_size, per_node)
+
+
+def check_torchrun(environ: Mapping[str, str]) -> None:
+    """UserError unless the variables that torchrun sets are all there and make sense."""
+    numbers = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
+    wrong = [name for name in numbers if not environ.get(name, "").isdigit()]
+    wrong += [] if environ.get("MASTER_ADDR") else ["MASTER_ADDR"]
+    if wrong:
+        raise UserError(
+            "RANK and WORLD_SIZE are set, as by torchrun, but "
+            f"{', '.join(wrong)} are not, or are no numbers; use torchrun, or unset RANK"
+        )
 
 
 def check_devices(cfg: CfgNode, plan: Plan) -> None:
@@ -94,8 +107,8 @@ def run_under_torchrun(run: Run, cfg: CfgNode, environ: Mapping[str, str]) -> No
     process = Process(
         rank=int(environ["RANK"]),
         world_size=int(environ["WORLD_SIZE"]),
-        local_rank=int(environ.get("LOCAL_RANK", "0")),
-        local_world_size=int(environ.get("LOCAL_WORLD_SIZE", environ["WORLD_SIZE"])),
+        local_rank=int(environ["LOCAL_RANK"]),
+        local_world_size=int(environ["LOCAL_WORLD_SIZE"]),
     )
     run_in_group(run, cfg, process, init_method="env://")
 

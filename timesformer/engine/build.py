@@ -46,7 +46,7 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent) -> Training
     sampler = train_sampler(cfg, process, batch, len(dataset))
     # The same initial weights on every process; from here on a step seeds itself.
     torch.manual_seed(cfg.RNG_SEED)
-    model = build_model(cfg)
+    model = build_model(cfg, pretrained=False)  # `start_from` knows whether they are wanted
     wrapped = prepare_model(model, runtime, process)
     normalize = normalizer(cfg, runtime)
     describe(cfg, process, batch, dataset, model)
@@ -68,8 +68,8 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent) -> Training
         meter=TrainMeter(runtime.device),
         epoch_sums=torch.zeros(4, dtype=torch.float64),
         clock=Clock(cfg.SOLVER.MAX_EPOCH * len(sampler.step_sizes())),
-        loss_guard=LossGuard(),
-        failures=FailureCounter(max_fraction=cfg.DATA.MAX_FAILED_FRACTION),
+        loss_guard=LossGuard(len(sampler.step_sizes())),
+        failures=FailureCounter(num_videos=len(dataset), max_fraction=cfg.DATA.MAX_FAILED_FRACTION),
     )
 
 
@@ -78,7 +78,7 @@ def build_testing(cfg: CfgNode, process: Process, reporter: Silent) -> Testing:
     runtime = prepare_device(cfg, process)
     dataset = build_dataset(cfg.TEST.DATASET, cfg, "test")
     assert isinstance(dataset, EvaluationViews)
-    model = build_model(cfg).to(runtime.device)
+    model = build_model(cfg, pretrained=False).to(runtime.device)
     views = views_of_process(cfg.TEST.BATCH_SIZE, process)
     # As many videos as their views fit into a pass, at least one.
     videos = max(1, views // dataset.num_views)
@@ -135,7 +135,7 @@ def loader(
         dataset,
         sampler,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
-        pin_memory=cfg.DATA_LOADER.PIN_MEMORY,
+        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0,
     )
 
 

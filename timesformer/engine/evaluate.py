@@ -17,7 +17,9 @@ from tqdm import tqdm
 from timesformer.datasets.batch import Batch, Failure
 from timesformer.datasets.on_device import Normalizer
 from timesformer.distributed.process import gather
+from timesformer.engine.guards import WHAT_TO_TRY
 from timesformer.engine.prepare import Runtime
+from timesformer.errors import UserError
 from timesformer.evaluation import combine_views, topk_accuracy
 
 log = logging.getLogger("timesformer")
@@ -52,18 +54,31 @@ class Scorer:
     clips_per_pass: int
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Scores float32 (B, K) on the CPU, NaN for videos that could not be read."""
+        """Scores float32 (B, K) on the CPU, NaN for videos that could not be read.
+
+        Raises:
+            UserError: the scores of a video that could be read are not finite.
+        """
         scores = torch.full((len(batch.labels), self.num_classes), torch.nan)
         if len(batch.views):
             scores[batch.readable] = self._combined(batch.views).cpu()
+        if not scores[batch.readable].isfinite().all():
+            raise UserError(
+                f"the model's scores are not finite: its weights are ruined. {WHAT_TO_TRY}"
+            )
         return scores
 
     def _combined(self, views: Tensor) -> Tensor:
         """(R, K) from uint8 views (R, V, C, T, H, W)."""
-        clips = self.normalize(views.to(self.runtime.device, non_blocking=True))
+        parts = views.flatten(0, 1).split(self.clips_per_pass)
+        logits = torch.cat([self._logits(part) for part in parts])
+        return combine_views(logits.unflatten(0, views.shape[:2]), self.ensemble)
+
+    def _logits(self, clips: Tensor) -> Tensor:
+        """float32 (N, K) from uint8 clips (N, C, T, H, W): no more of them are floats at a time."""
+        clips = self.normalize(clips[:, None].to(self.runtime.device, non_blocking=True))
         with self.runtime.autocast():
-            logits = [self.model(part).float() for part in clips.split(self.clips_per_pass)]
-        return combine_views(torch.cat(logits).unflatten(0, views.shape[:2]), self.ensemble)
+            return self.model(clips).float()
 
 
 @torch.inference_mode()

@@ -7,48 +7,63 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from timesformer.datasets.batch import Failure
+from timesformer.datasets.batch import Batch
 from timesformer.errors import UserError
 
 log = logging.getLogger("timesformer")
+
+MAX_FILES_NAMED = 5
+WHAT_TO_TRY = (
+    "Try a smaller SOLVER.BASE_LR, SOLVER.CLIP_GRAD_L2NORM 1 or TRAIN.PRECISION fp32; if a run that "
+    "continues the newest checkpoint stops at once, remove it."
+)
 
 
 class FailureCounter:
     """Counts and names the unreadable videos of an epoch."""
 
-    def __init__(self, *, max_fraction: float) -> None:
+    def __init__(self, *, num_videos: int, max_fraction: float) -> None:
+        self.num_videos = num_videos
         self.max_fraction = max_fraction
-
-    def start_epoch(self, num_samples: float) -> None:
-        """Start counting anew; `num_samples` is this process's share of the epoch."""
         self.paths: set[str] = set()
-        self.num_samples = num_samples
 
-    def add(self, failures: Sequence[Failure]) -> None:
-        """UserError once more than `max_fraction` of the epoch's videos have failed."""
-        for failure in failures:
+    def start_epoch(self) -> None:
+        self.paths = set()
+
+    def add(self, batch: Batch) -> None:
+        """Name the batch's failures; UserError if no other video could stand in for one."""
+        for failure in batch.failures:
             if failure.path not in self.paths:
                 log.warning("replaced an unreadable video: %s: %s", failure.path, failure.reason)
                 self.paths.add(failure.path)
-        if failures and len(self.paths) > self.max_fraction * self.num_samples:
+        if not batch.readable.all():
             raise UserError(
-                f"{len(self.paths)} of this epoch's {self.num_samples:.0f} training videos could "
-                f"not be read, the last one {failures[-1].path}: more than "
-                f"DATA.MAX_FAILED_FRACTION {self.max_fraction}. Mend or remove them "
-                "(the log names each), or raise the key."
+                "no readable training video was found in many tries, the last one "
+                f"{batch.failures[-1].path}: {batch.failures[-1].reason}. Check "
+                "DATA.PATH_TO_DATA_DIR and DATA.PATH_PREFIX."
+            )
+
+    def check(self, num_failed: int) -> None:
+        """UserError if `num_failed`, over all processes, is more than the allowed share."""
+        if num_failed > self.max_fraction * self.num_videos:
+            raise UserError(
+                f"{num_failed} of the {self.num_videos} training videos could not be read in this "
+                f"epoch, more than DATA.MAX_FAILED_FRACTION {self.max_fraction}. Mend or remove "
+                "them (the log names each), or raise the key."
             )
 
 
 class LossGuard:
     """Remembers the losses since the last check, so that the device is only waited for then."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps_per_epoch: int) -> None:
+        self.steps_per_epoch = steps_per_epoch
         self._seen: list[tuple[int, Tensor, list[int]]] = []
 
     def add(self, step: int, losses: Tensor, indices: list[int]) -> None:
-        """Losses float (B,) of the clips `indices`, in optimiser step `step`."""
+        """Losses float (B,) of the clips `indices`, in optimiser step `step` of the run, from 0."""
         self._seen.append((step, losses, indices))
 
     def check(self, paths: Sequence[str]) -> None:
@@ -61,10 +76,24 @@ class LossGuard:
             return
         for step, values, indices in seen:
             pairs = zip(indices, values.tolist(), strict=True)
-            bad = [paths[index] for index, loss in pairs if not math.isfinite(loss)]
-            if bad:
+            if bad := [paths[index] for index, loss in pairs if not math.isfinite(loss)]:
                 raise UserError(
-                    f"the loss is not finite in step {step}, for {', '.join(bad)}. "
-                    "The last checkpoint is from before. Try a smaller SOLVER.BASE_LR, "
-                    "SOLVER.CLIP_GRAD_L2NORM 1, or TRAIN.PRECISION fp32."
+                    f"the loss is not finite in {self._name(step)}, for {named(bad)}. {WHAT_TO_TRY}"
                 )
+
+    def _name(self, step: int) -> str:
+        epoch, done = divmod(step, self.steps_per_epoch)
+        return f"epoch {epoch + 1}, step {done + 1}/{self.steps_per_epoch}"
+
+
+def named(paths: Sequence[str]) -> str:
+    """The first few paths, and how many more there are."""
+    more = f" and {len(paths) - MAX_FILES_NAMED} more" if len(paths) > MAX_FILES_NAMED else ""
+    return ", ".join(paths[:MAX_FILES_NAMED]) + more
+
+
+def check_weights(model: nn.Module, epoch: int) -> None:
+    """UserError if a weight is not finite: no loss has shown what the last step did."""
+    finite = torch.stack([parameter.isfinite().all() for parameter in model.parameters()])
+    if not finite.all():  # waits for the device, once an epoch
+        raise UserError(f"the weights are not finite after epoch {epoch}. {WHAT_TO_TRY}")

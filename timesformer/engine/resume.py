@@ -22,7 +22,7 @@ def start_from(state: TrainState, cfg: CfgNode, process: Process) -> None:
     1. TRAIN.AUTO_RESUME and a good checkpoint in OUTPUT_DIR: continue it (a finetuning run too).
     2. TRAIN.CHECKPOINT_FILE_PATH and TRAIN.FINETUNE: its weights, from epoch 0.
     3. TRAIN.CHECKPOINT_FILE_PATH alone: continue it.
-    4. What the model was built with: TIMESFORMER.PRETRAINED_MODEL or random weights.
+    4. TIMESFORMER.PRETRAINED_MODEL, or the random weights the model was built with.
 
     Raises:
         UserError: the checkpoint is damaged, or of another experiment; or OUTPUT_DIR has
@@ -36,7 +36,9 @@ def start_from(state: TrainState, cfg: CfgNode, process: Process) -> None:
         log.info("finetuning: %s", load_pretrained(state.model, cfg.TRAIN.CHECKPOINT_FILE_PATH))
     elif cfg.TRAIN.CHECKPOINT_FILE_PATH:
         restore(state, Path(cfg.TRAIN.CHECKPOINT_FILE_PATH), cfg)
-    elif not cfg.TIMESFORMER.PRETRAINED_MODEL:
+    elif cfg.TIMESFORMER.PRETRAINED_MODEL:
+        log.info("%s", load_pretrained(state.model, cfg.TIMESFORMER.PRETRAINED_MODEL))
+    else:
         log.info("starting from random weights (TIMESFORMER.PRETRAINED_MODEL is not set)")
 
 
@@ -50,7 +52,12 @@ def own_checkpoint(cfg: CfgNode) -> Path | None:
             "overwrite. Set TRAIN.AUTO_RESUME True to continue them, or another OUTPUT_DIR."
         )
     newest = files.newest_good(cfg.OUTPUT_DIR)
-    return None if newest is None else newest[0]
+    if newest is None:
+        raise UserError(
+            f"none of the checkpoints in {files.folder(cfg.OUTPUT_DIR)} can be read (the log says "
+            "why). Remove them to start anew, or choose another OUTPUT_DIR."
+        )
+    return newest[0]
 
 
 def restore(state: TrainState, path: Path, cfg: CfgNode) -> None:
@@ -58,3 +65,5 @@ def restore(state: TrainState, path: Path, cfg: CfgNode) -> None:
     check_same_run(checkpoint, path, cfg)
     state.restore(checkpoint, path)
     log.info("continuing %s after %d of %d epochs", path, state.epochs_done, cfg.SOLVER.MAX_EPOCH)
+    if state.epochs_done >= cfg.SOLVER.MAX_EPOCH:
+        log.info("all epochs are done: nothing is left to train")

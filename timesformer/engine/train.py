@@ -25,7 +25,7 @@ from timesformer.datasets.video import VideoDataset
 from timesformer.distributed.process import Process, total
 from timesformer.engine.cadence import Clock, is_due
 from timesformer.engine.evaluate import Scorer, validate
-from timesformer.engine.guards import FailureCounter, LossGuard
+from timesformer.engine.guards import FailureCounter, LossGuard, check_weights
 from timesformer.engine.prepare import Runtime, step_seed
 from timesformer.evaluation.metrics import TrainMeter, summarize
 from timesformer.logs import Silent, host_memory_gb, peak_memory_gb
@@ -67,6 +67,8 @@ def train(run: Training) -> None:
     while state.epochs_done < last:
         train_epoch(run, state.epochs_done)
         state.epochs_done += 1
+        if run.process.is_main:  # one process speaks; the others end with it
+            check_weights(state.model, state.epochs_done)
         is_best = False
         if run.val_loader and is_due(state.epochs_done, cfg.TRAIN.EVAL_PERIOD, last):
             is_best = validate_epoch(run)
@@ -79,7 +81,7 @@ def train(run: Training) -> None:
 def train_epoch(run: Training, epoch: int) -> None:
     """Every sample of the training set once, in steps of `GLOBAL_BATCH_SIZE` clips."""
     run.sampler.epoch = epoch
-    run.failures.start_epoch(len(run.dataset) / run.process.world_size)
+    run.failures.start_epoch()
     run.model.train()
     batches = iter(run.loader)
     sizes = run.sampler.step_sizes()
@@ -89,7 +91,7 @@ def train_epoch(run: Training, epoch: int) -> None:
             train_step(run, batches, size, step=epoch * len(sizes) + done)
             bar.update()
             if is_due(done + 1, run.cfg.LOG_PERIOD, len(sizes)):
-                report(run, epoch, done + 1, len(sizes))
+                bar.set_postfix_str(report(run, epoch, done + 1, len(sizes)))
     finish_epoch(run, epoch)
 
 
@@ -125,7 +127,7 @@ def backward(run: Training, batch: Batch, size: int, step: int, rng: random.Rand
     because DistributedDataParallel divides by that: the step's gradient is the mean over its clips
     however they are spread over passes and processes.
     """
-    run.failures.add(batch.failures)
+    run.failures.add(batch)
     labels, weights = to_device(run.runtime.device, batch.labels, batch.weights)
     clips = run.normalize(*to_device(run.runtime.device, batch.views))  # (B, C, T, H, W)
     targets = labels
@@ -145,11 +147,15 @@ def to_device(device: torch.device, *tensors: Tensor) -> list[Tensor]:
     return [tensor.to(device, non_blocking=True) for tensor in tensors]
 
 
-def report(run: Training, epoch: int, done: int, num_steps: int) -> None:
-    """Log the steps since the last report. The only place where a step waits for the device."""
+def report(run: Training, epoch: int, done: int, num_steps: int) -> str:
+    """Log the steps since the last report; the same in short.
+
+    The only place where steps wait for the device (but for fp16, whose loss scaling always does).
+    """
     run.loss_guard.check(run.dataset.videos.paths)
     sums = total(run.meter.reset())
     run.epoch_sums += sums.cpu()
+    check_failures(run)
     steps_done = epoch * num_steps + done
     values = {
         "epoch": f"{epoch + 1}/{run.cfg.SOLVER.MAX_EPOCH}",
@@ -167,11 +173,25 @@ def report(run: Training, epoch: int, done: int, num_steps: int) -> None:
         "lr %(lr).2e  %(clips_per_second).0f clips/s  left %(eta)s  %(peak_memory_gb).1f GB",
         values,
     )
+    return "loss {loss:.4f}, top-1 error {top1_err:.1f} %".format_map(values)
+
+
+def check_failures(run: Training) -> int:
+    """Unreadable videos of the epoch so far, over all processes; UserError for too many."""
+    failed = torch.tensor([len(run.failures.paths)], device=run.runtime.device)
+    num_failed = int(total(failed))
+    if run.process.is_main:
+        run.failures.check(num_failed)
+    return num_failed
 
 
 def finish_epoch(run: Training, epoch: int) -> None:
     """File the means over the whole epoch."""
-    values = {"epoch": f"{epoch + 1}/{run.cfg.SOLVER.MAX_EPOCH}", **summarize(run.epoch_sums)}
+    values = {
+        "epoch": f"{epoch + 1}/{run.cfg.SOLVER.MAX_EPOCH}",
+        **summarize(run.epoch_sums),
+        "num_failed": check_failures(run),
+    }
     run.reporter.numbers("train_epoch", epoch + 1, values)
     run.epoch_sums.zero_()
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+NEVER = torch.iinfo(torch.int64).max
+
 
 def label_rank(scores: Tensor, labels: Tensor) -> Tensor:
     """How many other classes stand before the right one: int64 (B,), 0 for a correct top-1.
 
-    A tie counts against the video, and so does NaN: a network that scores all classes alike, or a
-    video without scores, is never right by accident.
+    Of equal scores the lower class stands first, as for `argmax`. A video whose scores are NaN is
+    wrong for every k.
 
     Args:
         scores: float (B, K).
         labels: int64 (B,).
     """
     own = scores.gather(1, labels[:, None])  # (B, 1)
-    return (~(scores < own)).sum(dim=1) - 1
+    earlier = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]  # (B, K)
+    before = (scores > own) | (scores.isnan()) | ((scores == own) & earlier)  # (B, K)
+    return before.sum(dim=1).masked_fill(own[:, 0].isnan(), NEVER)
 
 
 def topk_accuracy(scores: Tensor, labels: Tensor, k: int) -> float:

@@ -41,13 +41,16 @@ class EntryPoint(Protocol):
 MODEL_REGISTRY: Registry[EntryPoint] = Registry("model")
 
 
-def build_model(cfg: CfgNode) -> VideoClassifier:
+def build_model(cfg: CfgNode, *, pretrained: bool = True) -> VideoClassifier:
     """The model that `cfg` names, on the CPU, in training mode.
 
-    Weights are random unless ``TIMESFORMER.PRETRAINED_MODEL`` is a path; what came of that file is
-    logged. UserError for an unknown name, an impossible geometry, or a file that does not fit.
+    Weights are random unless ``TIMESFORMER.PRETRAINED_MODEL`` is a path and `pretrained`; what came
+    of that file is logged. UserError for an unknown name, an impossible geometry, or a file that
+    does not fit.
     """
-    model = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(**geometry_from_cfg(cfg))
+    weights = cfg.TIMESFORMER.PRETRAINED_MODEL if pretrained else ""
+    entry = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)
+    model = entry(pretrained_model=weights, **geometry_from_cfg(cfg))
     model.set_grad_checkpointing(cfg.TIMESFORMER.GRAD_CHECKPOINTING)
     return model
 
@@ -57,7 +60,6 @@ def geometry_from_cfg(cfg: CfgNode) -> dict[str, Any]:
     return {
         "img_size": cfg.DATA.TRAIN_CROP_SIZE,
         "num_frames": cfg.DATA.NUM_FRAMES,
-        "pretrained_model": cfg.TIMESFORMER.PRETRAINED_MODEL,
         "in_chans": cfg.DATA.INPUT_CHANNEL_NUM[0],
         "num_classes": cfg.MODEL.NUM_CLASSES,
         "attention_type": cfg.TIMESFORMER.ATTENTION_TYPE,
