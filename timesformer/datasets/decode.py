@@ -169,6 +169,9 @@ def _open(path: str, *, lenient: bool) -> tuple[InputContainer, VideoStream]:
     if not isinstance(stream, VideoStream) or container.format.name == "tty":
         container.close()
         raise UnreadableVideo(path, "it has no video stream")
+    if stream.codec_context is None:  # PyAV's types do not say so
+        container.close()
+        raise UnreadableVideo(path, "no decoder is known for its video stream")
     for other in container.streams:
         other.discard = Discard.default if other is stream else Discard.all
     stream.codec_context.thread_count = 1
