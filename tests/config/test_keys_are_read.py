@@ -1,4 +1,4 @@
-"""No key that lies: whatever can be set is read somewhere, and nothing else is read."""
+"""No key that lies: whatever can be set is read somewhere."""
 
 import ast
 from pathlib import Path

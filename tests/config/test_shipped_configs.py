@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from timesformer.config import load_config
-from timesformer.config.load import read_yaml
 from timesformer.models import build_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
 
-# The keys of a released Kinetics file with its values; the other six differ only in values.
+# The keys of a released Kinetics file with its values; the other six have the same (one, for tests,
+# TEST.CHECKPOINT_FILE_PATH as well) with other values.
 RELEASED = """
 TRAIN: {ENABLE: True, DATASET: kinetics, BATCH_SIZE: 8, EVAL_PERIOD: 5, CHECKPOINT_PERIOD: 5,
   AUTO_RESUME: True}
@@ -53,8 +53,10 @@ def test_a_shipped_config_builds_its_model(path):
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_shipped_config_says_what_it_is_for(path):
-    assert path.read_text().startswith("# ")
-    assert read_yaml(path)
+    head = "".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+    assert path.name == "base.yaml" or f"--cfg configs/{path.parent.name}/{path.name}" in head
+    said = ("Reproduces", "Expect", "to see that the", "Nothing is published", "What the three")
+    assert any(words in head for words in said)
 
 
 def test_a_released_file_loads_unchanged(tmp_path):

@@ -16,8 +16,8 @@ log = logging.getLogger("timesformer")
 
 MAX_FILES_NAMED = 5
 WHAT_TO_TRY = (
-    "Try a smaller SOLVER.BASE_LR, SOLVER.CLIP_GRAD_L2NORM 1 or TRAIN.PRECISION fp32; if a run that "
-    "continues the newest checkpoint stops at once, remove it."
+    "Try a smaller SOLVER.BASE_LR, SOLVER.CLIP_GRAD_L2NORM 1 or TRAIN.PRECISION fp32; if a run "
+    "that continues the newest checkpoint stops at once, remove it."
 )
 
 
