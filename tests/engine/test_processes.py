@@ -1,6 +1,7 @@
 """The same run in one process, in two of ours, under torchrun, and killed half-way."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -52,6 +53,30 @@ def test_two_processes_are_one(videos, tmp_path, alone, way):
     # 6 and 10 videos on 2 processes in batches of 4: ragged ends, nothing counted twice.
     for kind in ("val_epoch", "test_final"):
         assert metrics(tmp_path, kind) == metrics(alone, kind)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_two_nodes_are_one(videos, tmp_path, alone):
+    """Nodes of one process each, as with NUM_GPUS 1, that find each other by address."""
+    address = f"tcp://localhost:{free_port()}"
+    opts = options(videos, tmp_path, TRAIN__BATCH_SIZE=4)
+    nodes = ["--num_shards", "2", "--init_method", address]
+    other = subprocess.Popen(
+        command([*opts, *nodes, "--shard_id", "1"]),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    done = run_process(command([*opts, *nodes, "--shard_id", "0"]))
+    assert done.returncode == 0, done.stderr
+    assert other.wait(timeout=60) == 0
+    assert "2 processes x 4 clips x 1 passes" in done.stdout
+    assert losses(tmp_path) == pytest.approx(losses(alone), abs=TOLERANCE)
+    assert metrics(tmp_path, "test_final") == metrics(alone, "test_final")
 
 
 def test_two_processes_accumulate_as_one_does(videos, tmp_path, alone):
