@@ -11,7 +11,7 @@ import logging
 import resource
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,8 @@ class Reporter(Silent):
             yield bar
 
     def close(self) -> None:
-        self._jsonl.close()
+        with suppress(OSError):  # a full disk has been said already
+            self._jsonl.close()
         if self._tensorboard is not None:
             self._tensorboard.close()
 

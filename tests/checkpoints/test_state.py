@@ -1,5 +1,7 @@
 """Checkpoint files, and whose they are."""
 
+import logging
+
 import pytest
 import torch
 
@@ -39,10 +41,7 @@ def test_the_newest_good_one(tmp_path, caplog):
         files.write({"epoch": epoch - 1, "model_state": {}}, files.epoch_path(str(tmp_path), epoch))
     newest = files.epoch_path(str(tmp_path), 10)
     newest.write_bytes(newest.read_bytes()[:-40])
-    found = files.newest_good(str(tmp_path))
-    assert found is not None
-    assert found[0] == files.epoch_path(str(tmp_path), 2)
-    assert found[1]["epoch"] == 1
+    assert files.newest_good(str(tmp_path)) == files.epoch_path(str(tmp_path), 2)
     assert f"skipping a broken checkpoint: '{newest}'" in caplog.text
 
 
@@ -53,7 +52,8 @@ def test_identity_and_incidental_keys_exist():
 
 
 def test_whose_checkpoint_it_is(tmp_path, caplog):
-    checkpoint = {"cfg": load_config(None, []).dump()}
+    caplog.set_level(logging.INFO)
+    checkpoint = {"epoch": 3, "cfg": load_config(None, []).dump()}
     path = tmp_path / "c.pyth"
     check_same_run(checkpoint, path, load_config(None, ["OUTPUT_DIR", "/elsewhere"]))
     assert caplog.text == ""
@@ -64,5 +64,16 @@ def test_whose_checkpoint_it_is(tmp_path, caplog):
 
 
 def test_a_released_checkpoint_without_our_config_is_not_judged(tmp_path):
-    check_same_run({"cfg": "BN: {}\n"}, tmp_path / "released.pyth", load_config())
-    check_same_run({}, tmp_path / "bare.pyth", load_config())
+    check_same_run({"epoch": 3, "cfg": "BN: {}\n"}, tmp_path / "released.pyth", load_config())
+    with pytest.raises(UserError, match="cannot be continued: it holds no epoch"):
+        check_same_run({}, tmp_path / "bare.pyth", load_config())
+
+
+def test_a_finished_run_answers_for_itself_alone(tmp_path):
+    path = tmp_path / "c.pyth"
+    checkpoint = {"epoch": 14, "cfg": load_config(None, []).dump()}
+    for opts in (["NUM_PROCS", 2, "NUM_GPUS", 0], ["DATA.ENSEMBLE_METHOD", "max"]):
+        check_same_run(checkpoint, path, load_config(None, opts))
+    check_same_run(checkpoint, path, load_config(None, ["TRAIN.CHECKPOINT_FILE_PATH", str(path)]))
+    with pytest.raises(UserError, match="of a finished run: SOLVER.BASE_LR was"):
+        check_same_run(checkpoint, path, load_config(None, ["SOLVER.BASE_LR", 1.0]))

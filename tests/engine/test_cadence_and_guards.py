@@ -1,5 +1,7 @@
 """When things are due; what stops a run."""
 
+import errno
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from timesformer.engine import prepare
 from timesformer.engine.cadence import Clock, is_due
 from timesformer.engine.guards import FailureCounter, LossGuard, check_weights, named
 from timesformer.engine.prepare import cpu_threads, step_seed, train_batch
+from timesformer.engine.run import exhausted
 from timesformer.errors import UserError
 
 
@@ -110,3 +113,11 @@ def test_processes_and_workers_do_not_share_cores(monkeypatch):
     assert cpu_threads(num_processes=1, num_workers=0) == 16
     assert cpu_threads(num_processes=2, num_workers=2) == 6
     assert cpu_threads(num_processes=8, num_workers=8) == 1
+
+
+def test_a_full_disk_is_the_machines_end_and_another_error_is_not():
+    full = exhausted(OSError(errno.ENOSPC, "No space left on device"))
+    assert full is not None
+    assert "the disk is full" in full
+    assert exhausted(OSError(errno.ENOENT, "no such file")) is None
+    assert exhausted(RuntimeError("shapes do not match")) is None

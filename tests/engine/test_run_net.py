@@ -73,6 +73,17 @@ def test_an_output_that_cannot_be_written(answer, videos, tmp_path):
     assert "is a folder; name a .npz file" in answer(opts)
 
 
+def test_a_missing_checkpoint_is_said_before_the_training(answer, videos, tmp_path):
+    opts = options(videos, tmp_path / "out", TEST__CHECKPOINT_FILE_PATH=tmp_path / "none.pyth")
+    assert "TEST.CHECKPOINT_FILE_PATH: there is no file" in answer(opts)
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+def test_no_memory_for_the_model(answer, videos, tmp_path):
+    said = answer(options(videos, tmp_path, TIMESFORMER__EMBED_DIM=4_000_000))
+    assert said.startswith("error: out of memory. Try a smaller TRAIN.BATCH_SIZE")
+
+
 def test_more_gpus_than_there_are(answer, videos, tmp_path):
     said = answer(
         options(videos, tmp_path, NUM_GPUS=64, TRAIN__BATCH_SIZE=64, GLOBAL_BATCH_SIZE=64)

@@ -76,11 +76,12 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     return checkpoint
 
 
-def newest_good(output_dir: str) -> tuple[Path, dict[str, Any]] | None:
+def newest_good(output_dir: str) -> Path | None:
     """The newest checkpoint of a whole epoch that can be read, or None; names those it skips."""
     for path in epoch_paths(output_dir):
         try:
-            return path, read(path)
+            read(path)
+            return path
         except UserError as error:
             log.warning("skipping a broken checkpoint: %s", error)
     return None

@@ -38,24 +38,25 @@ IDENTITY = (
     "SOLVER.OPTIMIZING_METHOD",
 )
 
-# These may change between stop and resume without a word: they change no number but by rounding.
+# These may change between stop and resume without a word: they change no number of the training.
 INCIDENTAL = (
     "OUTPUT_DIR",
     "LOG_PERIOD",
     "DATA_LOADER",
     "TENSORBOARD",
     "TEST",
+    "DATA.ENSEMBLE_METHOD",
     "TRAIN.AUTO_RESUME",
-    "TRAIN.BATCH_SIZE",
     "TRAIN.CHECKPOINT_PERIOD",
     "TRAIN.ENABLE",
     "TRAIN.EVAL_PERIOD",
-    "NUM_GPUS",
-    "NUM_PROCS",
-    "NUM_SHARDS",
+    "TIMESFORMER.GRAD_CHECKPOINTING",
     "SHARD_ID",
     "INIT_METHOD",
 )
+
+# These may change once nothing is left to train: another number of processes may test the model.
+SPENT = ("NUM_GPUS", "NUM_PROCS", "NUM_SHARDS", "TRAIN.BATCH_SIZE", "DATA.PATH_PREFIX")
 
 
 @dataclass
@@ -85,9 +86,8 @@ class TrainState:
         Raises:
             UserError: the checkpoint is of another model or optimiser, or only holds weights.
         """
-        for part in ("epoch", "optimizer_state"):
-            if part not in checkpoint:
-                raise unfit(path, f"it holds no {part}")
+        if "optimizer_state" not in checkpoint:
+            raise unfit(path, "it holds no optimizer_state")
         settings = [
             {name: value for name, value in group.items() if name != "params"}
             for group in self.optimizer.param_groups
@@ -106,10 +106,13 @@ class TrainState:
             group.update(own)
 
 
+WEIGHTS_ALONE = "another OUTPUT_DIR, TRAIN.FINETUNE True and TRAIN.CHECKPOINT_FILE_PATH"
+
+
 def unfit(path: Path, reason: str) -> UserError:
     return UserError(
         f"{path} does not fit this run and cannot be continued: {reason}. To start from its "
-        "weights alone, set TRAIN.FINETUNE True and TRAIN.CHECKPOINT_FILE_PATH to it."
+        f"weights alone: {WEIGHTS_ALONE}."
     )
 
 
@@ -129,19 +132,23 @@ def check_same_run(checkpoint: dict[str, Any], path: Path, cfg: CfgNode) -> None
         UserError: it belongs to another experiment; or it is finished, so that what has changed
             could not show in a single step.
     """
+    if not isinstance(checkpoint.get("epoch"), int):
+        raise unfit(path, "it holds no epoch")
+    finished = checkpoint["epoch"] + 1 >= cfg.SOLVER.MAX_EPOCH
     then, now = _flat(recorded_config(checkpoint)), _flat(cfg)
-    changed = [name for name in now if name in then and then[name] != now[name]]
-    telling = [name for name in changed if not name.startswith(INCIDENTAL)]
-    finished = checkpoint.get("epoch", -1) + 1 >= cfg.SOLVER.MAX_EPOCH
-    for name in telling:
+    for name in now:
+        if name.startswith(INCIDENTAL) or then.get(name, now[name]) == now[name]:
+            continue
+        if name == "TRAIN.CHECKPOINT_FILE_PATH" and now[name] == str(path):
+            continue
         difference = f"{name} was {then[name]!r} and is {now[name]!r}"
-        if name in IDENTITY or finished:
+        if name in IDENTITY or (finished and name not in SPENT):
             whose = "another experiment" if name in IDENTITY else "a finished run"
             raise UserError(
-                f"{path} is of {whose}: {difference}. Give this run its own OUTPUT_DIR, or take "
-                "the weights alone: TRAIN.FINETUNE True and TRAIN.CHECKPOINT_FILE_PATH."
+                f"{path} is of {whose}: {difference}. To test it, TRAIN.ENABLE False; to train "
+                f"from its weights, {WEIGHTS_ALONE}."
             )
-        log.warning("resuming, but %s", difference)
+        log.info("resuming, but %s", difference)
 
 
 def recorded_config(checkpoint: dict[str, Any]) -> dict[str, Any]:

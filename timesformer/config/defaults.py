@@ -20,7 +20,6 @@ from timesformer.config.schema import (
 )
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-NORM_OR_OFF = at_least(0)
 
 TRAIN = [
     Key("TRAIN.ENABLE", True, "train before testing"),
@@ -237,7 +236,7 @@ SOLVER = [
         False,
         "no weight decay on biases, norms and embeddings (the released code decays everything)",
     ),
-    Key("SOLVER.CLIP_GRAD_L2NORM", 0.0, "largest gradient norm; 0 for no clipping", NORM_OR_OFF),
+    Key("SOLVER.CLIP_GRAD_L2NORM", 0.0, "largest gradient norm; 0 for no clipping", at_least(0)),
 ]
 
 MODEL = [

@@ -72,7 +72,7 @@ def _pop_bases(tree: dict[str, Any], path: Path) -> list[Path]:
     bases = [named] if isinstance(named, str) else named
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise UserError(f"{path}: {BASE_KEY} is {named!r}, but must name a file or list files")
-    return [Path(base).expanduser() for base in bases]
+    return [Path(expand_path(base, f"{path}: {BASE_KEY}")) for base in bases]
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
@@ -93,10 +93,10 @@ def _load_yaml(path: Path) -> dict[str, Any]:
         tree = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)
     except FileNotFoundError as error:
         raise UserError(f"there is no config file {path}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the config file {path} cannot be read: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no 'SECTION: {{KEY: value}}', the form of a config")
     return tree
@@ -152,7 +152,7 @@ def _parse(value: Any) -> Any:
         return float(value)
     try:
         return yaml.safe_load(value) if value else value
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return value
 
 
@@ -166,6 +166,8 @@ def _set(cfg: CfgNode, name: str, value: Any) -> None:
 def expand_path(value: str, name: str) -> str:
     """`value` stripped, ``~`` and ``$NAME`` expanded; UserError for a variable that is not set."""
     expanded = os.path.expanduser(os.path.expandvars(value.strip()))
+    if expanded.startswith("~"):
+        raise UserError(f"{name} is '{value}', but there is no such user")
     if missing := re.search(r"\$\{?\w+\}?", expanded):
         raise UserError(f"{name} is '{value}', but the variable {missing.group()} is not set")
     return expanded

@@ -27,7 +27,8 @@ def _processes(cfg: CfgNode) -> None:
             f"NUM_PROCS {cfg.NUM_PROCS} is for CPU runs, but NUM_GPUS is {cfg.NUM_GPUS} (one "
             "process for each GPU); set NUM_GPUS 0 or NUM_PROCS 1"
         )
-    if cfg.INIT_METHOD and not re.fullmatch(r"tcp://[^:/]+:\d+", cfg.INIT_METHOD):
+    address = re.fullmatch(r"tcp://[^:/]+:(\d{1,5})", cfg.INIT_METHOD)
+    if cfg.INIT_METHOD and not (address and 0 < int(address[1]) < 2**16):
         raise UserError(f"INIT_METHOD is '{cfg.INIT_METHOD}', but must be tcp://HOST:PORT")
     if cfg.SHARD_ID >= cfg.NUM_SHARDS:
         raise UserError(

@@ -25,7 +25,7 @@ class Item:
     """One video: uint8 views (V, C, T, H, W) and its label.
 
     `views` is None for a video that could not be read. In training another one stands in, and it is
-    None only if that failed too, many times; `failures` names the videos that failed on the way.
+    None only if that failed too, many times; `failures` names the ones that failed.
     `index` is the position in the data set of the video that `views` really shows.
     """
 

@@ -84,7 +84,10 @@ class TrainingClips(VideoDataset):
         while len(failures) < MAX_TRIES:
             try:
                 views = self._random_clip(self.videos.paths[index], rng)
-                return Item(views, self.label(index), index, request.counted, tuple(failures))
+                # Its own failure only, and only where it counts: those of the replacements that
+                # were tried come up with their own requests.
+                own = tuple(failures[: request.counted])
+                return Item(views, self.label(index), index, request.counted, own)
             except UnreadableVideo as error:
                 failures.append(Failure(error.path, error.reason))
                 index = rng.randrange(len(self))

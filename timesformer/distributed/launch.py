@@ -1,12 +1,11 @@
 """Start a function in as many processes as the run has.
 
-Decided in this order, and said in the log: the environment of ``torchrun``; processes of our own
-(``NUM_GPUS`` or ``NUM_PROCS`` above 1, or several nodes); this process alone.
+Decided in this order (the log says which it was): the environment of ``torchrun``; processes of our
+own (``NUM_GPUS`` or ``NUM_PROCS`` above 1, or several nodes); this process alone.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -21,8 +20,6 @@ from torch.distributed import TCPStore
 from timesformer.distributed.process import Process, join, leave
 from timesformer.errors import UserError
 
-log = logging.getLogger("timesformer")
-
 Run = Callable[[CfgNode, Process], None]
 
 
@@ -34,19 +31,13 @@ class Plan:
     world_size: int
     local_world_size: int
 
-    @property
-    def num_nodes(self) -> int:
-        return self.world_size // self.local_world_size
-
 
 def launch(run: Run, cfg: CfgNode, plan: Plan) -> None:
     """Call ``run(cfg, process)`` in every process of the plan; return when all have ended.
 
     Raises:
-        UserError: more GPUs than the machine has.
         SystemExit: a process of ours failed; its own output says why.
     """
-    check_devices(cfg, plan)
     if plan.kind == "torchrun":
         run_under_torchrun(run, cfg, os.environ)
     elif plan.kind == "spawn":

@@ -67,6 +67,7 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent) -> Training
         reporter=reporter,
         meter=TrainMeter(runtime.device),
         epoch_sums=torch.zeros(4, dtype=torch.float64),
+        num_failed=0,
         clock=Clock(cfg.SOLVER.MAX_EPOCH * len(sampler.step_sizes())),
         loss_guard=LossGuard(len(sampler.step_sizes())),
         failures=FailureCounter(num_videos=len(dataset), max_fraction=cfg.DATA.MAX_FAILED_FRACTION),

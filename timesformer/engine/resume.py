@@ -57,7 +57,7 @@ def own_checkpoint(cfg: CfgNode) -> Path | None:
             f"none of the checkpoints in {files.folder(cfg.OUTPUT_DIR)} can be read (the log says "
             "why). Remove them to start anew, or choose another OUTPUT_DIR."
         )
-    return newest[0]
+    return newest
 
 
 def restore(state: TrainState, path: Path, cfg: CfgNode) -> None:

@@ -56,7 +56,7 @@ def choose_checkpoint(cfg: CfgNode) -> Path:
             f"there are no weights to test: {files.folder(cfg.OUTPUT_DIR)} holds no good "
             "checkpoint. Set TEST.CHECKPOINT_FILE_PATH, or train first (TRAIN.ENABLE True)."
         )
-    return newest[0]
+    return newest
 
 
 def load_tested_weights(model: nn.Module, path: Path) -> None:

@@ -56,6 +56,7 @@ class Training:
     reporter: Silent
     meter: TrainMeter
     epoch_sums: Tensor  # of the meter, over the epoch so far
+    num_failed: int  # unreadable videos of the epoch so far, over all processes
     clock: Clock
     loss_guard: LossGuard
     failures: FailureCounter
@@ -155,7 +156,7 @@ def report(run: Training, epoch: int, done: int, num_steps: int) -> str:
     run.loss_guard.check(run.dataset.videos.paths)
     sums = total(run.meter.reset())
     run.epoch_sums += sums.cpu()
-    check_failures(run)
+    run.num_failed = check_failures(run)
     steps_done = epoch * num_steps + done
     values = {
         "epoch": f"{epoch + 1}/{run.cfg.SOLVER.MAX_EPOCH}",
@@ -190,7 +191,7 @@ def finish_epoch(run: Training, epoch: int) -> None:
     values = {
         "epoch": f"{epoch + 1}/{run.cfg.SOLVER.MAX_EPOCH}",
         **summarize(run.epoch_sums),
-        "num_failed": check_failures(run),
+        "num_failed": run.num_failed,
     }
     run.reporter.numbers("train_epoch", epoch + 1, values)
     run.epoch_sums.zero_()

@@ -30,7 +30,7 @@ def load_state_file(path: str | Path) -> State:
     Raises:
         UserError: no such file, unreadable or truncated, in need of code, or without a state dict.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
     if not path.is_file():
         raise UserError(f"There is no weights file '{path}': check the path.")
     content = read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
