@@ -9,9 +9,8 @@ from timesformer.config import load_config
 from timesformer.datasets.batch import Batch, Failure
 from timesformer.engine import prepare
 from timesformer.engine.cadence import Clock, is_due
-from timesformer.engine.guards import FailureCounter, LossGuard, check_weights, named
+from timesformer.engine.guards import FailureCounter, LossGuard, check_weights, exhausted, named
 from timesformer.engine.prepare import cpu_threads, step_seed, train_batch
-from timesformer.engine.run import exhausted
 from timesformer.errors import UserError
 
 

@@ -1,7 +1,8 @@
-"""What stops a run before it wastes time: too many unreadable videos, a loss gone wrong."""
+"""What stops a run: unreadable videos, a loss gone wrong, a machine at its end."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 from collections.abc import Sequence
@@ -97,3 +98,18 @@ def check_weights(model: nn.Module, epoch: int) -> None:
     finite = torch.stack([parameter.isfinite().all() for parameter in model.parameters()])
     if not finite.all():  # waits for the device, once an epoch
         raise UserError(f"the weights are not finite after epoch {epoch}. {WHAT_TO_TRY}")
+
+
+def exhausted(error: OSError | RuntimeError) -> str | None:
+    """What to say where the machine, and not the code, is at its end."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"the disk is full ({error}); the checkpoints written so far are whole. Make room and "
+            "start again to continue."
+        )
+    if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+        return (
+            "out of memory. Try a smaller TRAIN.BATCH_SIZE (GLOBAL_BATCH_SIZE keeps the step) or "
+            "TEST.BATCH_SIZE, TIMESFORMER.GRAD_CHECKPOINTING True, or TRAIN.PRECISION bf16."
+        )
+    return None
