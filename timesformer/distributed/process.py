@@ -5,6 +5,7 @@ The only room that talks to `torch.distributed`; everything here is a no-op in a
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 # Long enough for the slowest rank to finish its share of a test set before results are gathered.
 TIMEOUT = timedelta(hours=2)
+
+SECONDS_TO_LET_GO = 0.5
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,11 @@ def join(process: Process, device: torch.device, **rendezvous: Any) -> None:
 def leave() -> None:
     """Leave the process group together, if there is one."""
     if dist.is_initialized():
-        # Not only politeness: gloo's threads need the interpreter to let go of the last gather's
-        # tensors, and destroying the group holds on to it (a deadlock seen once in twenty runs with
-        # torch 2.6). Waiting here lets them have it.
         dist.barrier()
+        # gloo's threads need the interpreter's lock to let go of the last collective's tensors, and
+        # destroying the group waits for those threads with the lock held: a deadlock, seen once in
+        # ten runs with torch 2.6. Asleep, this thread does not hold it.
+        time.sleep(SECONDS_TO_LET_GO)
         dist.destroy_process_group()
 
 
