@@ -35,7 +35,7 @@ def load_config(path: str | os.PathLike[str] | None = None, opts: Sequence[Any] 
     Args:
         path: YAML file; ``_BASE_`` in it names a file, relative to it, to inherit from.
         opts: KEY VALUE pairs that win over the file, ``["TRAIN.BATCH_SIZE", "8"]``. A string is
-            read as YAML would read it.
+            read as YAML would read it, unless the key takes strings.
 
     Raises:
         UserError: unknown key, wrong type or value, keys that contradict each other.

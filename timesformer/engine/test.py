@@ -71,14 +71,10 @@ def load_tested_weights(model: nn.Module, path: Path) -> None:
 
 
 def report(run: Testing, scores: Scores, checkpoint: Path) -> None:
-    """Write predictions and failures, log the accuracies."""
+    """Log the accuracies, then write predictions and failures."""
     cfg, dataset = run.cfg, run.dataset
     output = Path(cfg.OUTPUT_DIR)
     predictions = Path(cfg.TEST.SAVE_RESULTS_PATH or output / "predictions.npz")
-    write_predictions(
-        predictions, videos=dataset.videos.paths, labels=scores.labels, scores=scores.scores
-    )
-    write_failures(output / "failed_videos.csv", ((f.path, f.reason) for f in scores.failures))
     log_failures(scores)
     values = {
         "split": "test_final",
@@ -94,6 +90,10 @@ def report(run: Testing, scores: Scores, checkpoint: Path) -> None:
         "%(num_views)d views each, %(num_failed)d unreadable",
         values,
     )
+    write_predictions(
+        predictions, videos=dataset.videos.paths, labels=scores.labels, scores=scores.scores
+    )
+    write_failures(output / "failed_videos.csv", ((f.path, f.reason) for f in scores.failures))
     say_where(cfg, checkpoint, predictions)
 
 
