@@ -59,7 +59,7 @@ def test_whose_checkpoint_it_is(tmp_path, caplog):
     assert caplog.text == ""
     check_same_run(checkpoint, path, load_config(None, ["SOLVER.MAX_EPOCH", 20]))
     assert "resuming, but SOLVER.MAX_EPOCH was 15 and is 20" in caplog.text
-    with pytest.raises(UserError, match="is of another experiment: TIMESFORMER.DEPTH was 12"):
+    with pytest.raises(UserError, match="is of another experiment: TIMESFORMER.DEPTH was 0"):
         check_same_run(checkpoint, path, load_config(None, ["TIMESFORMER.DEPTH", 6]))
 
 

@@ -16,7 +16,11 @@ from timesformer.errors import UserError
         (["DATA.TRAIN_CROP_SIZE", 272], "start at or above DATA.TRAIN_CROP_SIZE 272"),
         (["DATA.TEST_CROP_SIZE", 272], "TEST_CROP_SIZE 272 must not exceed"),
         (["DATA.TRAIN_CROP_SIZE", 225], "TRAIN_CROP_SIZE 225 must be a multiple of .* 16"),
-        (["TIMESFORMER.NUM_HEADS", 5], "EMBED_DIM 768 must be a multiple of .*NUM_HEADS 5"),
+        (
+            ["TIMESFORMER.EMBED_DIM", 768, "TIMESFORMER.NUM_HEADS", 5],
+            "EMBED_DIM 768 must be a multiple of .*NUM_HEADS 5",
+        ),
+        (["TIMESFORMER.TIME_EMBED_INIT", "sincos"], "TIME_EMBED_INIT sincos needs .*above 0"),
         (["SOLVER.WARMUP_EPOCHS", 15], "WARMUP_EPOCHS 15.0 must end before SOLVER.MAX_EPOCH 15"),
         (
             ["SOLVER.LR_POLICY", "steps_with_relative_lrs", "SOLVER.STEPS", [0, 5]],

@@ -1,10 +1,11 @@
 """Who starts the processes, decided from the config and the environment."""
 
 import pytest
+import torch
 
 from timesformer.config import load_config
-from timesformer.distributed.launch import Plan, device_of, plan_run
-from timesformer.distributed.process import Process, from_main, gather
+from timesformer.distributed.launch import Plan, device_of, launch, plan_run
+from timesformer.distributed.process import Process, from_main, gather, share_buffers
 from timesformer.errors import UserError
 
 TORCHRUN = {
@@ -54,3 +55,24 @@ def test_the_device_follows_num_gpus():
 def test_a_single_process_talks_to_itself():
     assert from_main("x") == "x"
     assert gather("x") == ["x"]
+
+
+def leave_shared_buffers(cfg, process):
+    """What each process of the next test does."""
+    norm = torch.nn.BatchNorm1d(2)
+    norm(torch.randn(4, 2, generator=torch.Generator().manual_seed(process.rank)))
+    before = norm.running_mean.clone()
+    share_buffers(norm)
+    torch.save((before, norm.state_dict()), f"{cfg.OUTPUT_DIR}/{process.rank}.pt")
+
+
+@pytest.mark.slow
+def test_every_process_gets_the_buffers_of_the_main_one(tmp_path):
+    cfg = load_config(None, ["NUM_GPUS", 0, "NUM_PROCS", 2, "OUTPUT_DIR", str(tmp_path)])
+    launch(leave_shared_buffers, cfg, plan_run(cfg, {}))
+    (main_before, main), (other_before, other) = (
+        torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)
+    )
+    assert not torch.equal(main_before, other_before)
+    assert torch.equal(main["running_mean"], main_before)
+    assert all(torch.equal(main[name], other[name]) for name in main)

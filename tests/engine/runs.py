@@ -15,6 +15,20 @@ REPO = Path(__file__).parents[2]
 TINY_CONFIG = REPO / "configs" / "MotionShapes" / "TimeSformer_divST_tiny.yaml"
 
 
+# The tiny config without what a model that is no TimeSformer has no use for.
+NO_TIMESFORMER = {
+    "TIMESFORMER__EMBED_DIM": 0,
+    "TIMESFORMER__DEPTH": 0,
+    "TIMESFORMER__NUM_HEADS": 0,
+    "TIMESFORMER__PATCH_SIZE": 16,
+    "TIMESFORMER__DROP_PATH_RATE": 0.1,
+    "TIMESFORMER__INIT_STD": 0.02,
+    "TIMESFORMER__POS_EMBED_STD": 0.02,
+    "TIMESFORMER__TIME_EMBED_STD": 0.0,
+    "TIMESFORMER__TEMPORAL_FC_ZERO_INIT": True,
+}
+
+
 def options(data: Path, output: Path, **changes: Any) -> list[str]:
     """KEY VALUE pairs of a two-epoch run; a keyword SOLVER__BASE_LR stands for SOLVER.BASE_LR."""
     opts = {

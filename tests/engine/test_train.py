@@ -4,12 +4,23 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from tests.engine.runs import TINY_CONFIG, final_weights, losses, metrics, options, same
+from tests.engine.runs import (
+    NO_TIMESFORMER,
+    TINY_CONFIG,
+    final_weights,
+    losses,
+    metrics,
+    options,
+    same,
+)
 from timesformer.checkpoints import files
 from timesformer.config import load_config
 from timesformer.engine.run import start
 from timesformer.errors import UserError
+from timesformer.weights.formats import to_foreign_names
+from timesformer.weights.load import read_weights
 
 
 def train(data, output, **changes):
@@ -174,6 +185,12 @@ def test_a_head_that_does_not_fit_is_not_tested(videos, tmp_path):
         {"TIMESFORMER__ATTENTION_TYPE": "joint_space_time", "TEST__NUM_SPATIAL_CROPS": 1},
         {"DATA__INV_UNIFORM_SAMPLE": True},
         {"DATA__RANDOM_FLIP": True},
+        {"TIMESFORMER__ATTENTION_TYPE": "axial"},
+        {"TIMESFORMER__ATTENTION_TYPE": "sparse_local_global"},
+        {"TIMESFORMER__POS_EMBED": "none"},
+        {"TIMESFORMER__HEAD_HIDDEN_DIM": 16},
+        {"SOLVER__HEAD_LR_SCALE": 10},
+        {"MODEL__MODEL_NAME": "resnet18_lstm", **NO_TIMESFORMER},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -183,6 +200,45 @@ def test_the_other_ways_to_train(videos, tmp_path, changes):
     assert all(0 < loss < 5 for loss in losses(other))
     assert metrics(other, "test_final")
     assert losses(other) != losses(plain), "the settings did nothing"
+
+
+def test_a_transformers_folder_is_tested_and_trained_from(videos, tmp_path):
+    """What another program saved gives the numbers of the run that it came from."""
+    trained = train(videos, tmp_path / "trained")
+    weights = read_weights(files.epoch_path(str(trained), 2))
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    save_file(
+        to_foreign_names(weights.state, "Transformers TimeSformer"), folder / "model.safetensors"
+    )
+    (folder / "config.json").write_text('{"num_attention_heads": 4}')
+    again = train(
+        videos, tmp_path / "again", TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=folder
+    )
+    assert metrics(again, "test_final") == metrics(trained, "test_final")
+    assert "(Transformers TimeSformer):" in (again / "stdout.log").read_text()
+    tuned = train(
+        videos,
+        tmp_path / "tuned",
+        TIMESFORMER__PRETRAINED_MODEL=folder,
+        TEST__ENABLE=False,
+        SOLVER__MAX_EPOCH=1,
+    )
+    assert losses(tuned)[0] < losses(trained)[0]
+
+
+def test_weights_that_fit_in_part_are_taken_only_if_asked_for(videos, tmp_path):
+    trained = train(videos, tmp_path / "trained", SOLVER__MAX_EPOCH=1, TEST__ENABLE=False)
+    deeper = {
+        "TIMESFORMER__PRETRAINED_MODEL": files.epoch_path(str(trained), 1),
+        "TIMESFORMER__DEPTH": 3,
+        "SOLVER__MAX_EPOCH": 1,
+        "TEST__ENABLE": False,
+    }
+    with pytest.raises(UserError, match=r"lacks tensors that the model has: blocks\.2\."):
+        train(videos, tmp_path / "strict", **deeper)
+    output = train(videos, tmp_path / "lenient", TRAIN__STRICT_LOADING=False, **deeper)
+    assert "newly initialised   20  blocks.2." in (output / "stdout.log").read_text()
 
 
 def test_recomputing_activations_changes_nothing(videos, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -12,40 +14,55 @@ from timesformer.models.attention import (
     ATTENTION_SCHEMES,
     BlockSpec,
     DividedSpaceTimeBlock,
+    Slices,
     TokenGrid,
-    merge_frames,
-    split_frames,
+    halves,
+    lattices,
+    windows,
 )
 from timesformer.models.layers import Attention, DropPath
 
 GRID = TokenGrid(frames=3, height=2, width=4)
 
 
+@pytest.mark.parametrize("grid", [GRID, (1, 2, 2), (2, 3, 5), (5, 1, 4), (4, 3, 1)], ids=str)
 @pytest.mark.parametrize("attention_type", ATTENTION_SCHEMES.names())
-def test_scheme_equals_dense_reference(attention_type: str) -> None:
+def test_scheme_equals_dense_reference(attention_type: str, grid: tuple[int, int, int]) -> None:
+    grid = TokenGrid(*grid)
     scheme = ATTENTION_SCHEMES.get(attention_type)
     block = scheme(BlockSpec(12, 3, 2.0, True, 0.0, 0.0), 0.0).double()
     randomise(block)
     batch = 2
-    shape = (GRID.frames, 1 + GRID.patches) if scheme.per_frame else (1 + 8 * GRID.frames,)
+    joint = (1 + grid.patches * grid.frames,)
+    shape = (grid.frames, 1 + grid.patches) if scheme.per_frame else joint
     clips = torch.randn(batch, *shape, 12, dtype=torch.float64)
 
-    fast = block(clips.flatten(0, 1) if scheme.per_frame else clips, GRID)
+    fast = block(clips.flatten(0, 1) if scheme.per_frame else clips, grid)
     for fast_clip, clip_tokens in zip(fast.chunk(batch), clips, strict=True):
-        slow = REFERENCES[attention_type](block, clip_tokens.reshape(-1, 12), GRID)
+        slow = REFERENCES[attention_type](block, clip_tokens.reshape(-1, 12), grid)
         # float64, so that only a wrong neighbour could make a difference
         torch.testing.assert_close(fast_clip.reshape(-1, 12), slow, rtol=0, atol=1e-12)
 
 
-def test_split_and_merge_frames_are_inverse_and_average_the_class_token() -> None:
-    tokens = torch.randn(2, 1 + 8 * 3, 5)
-    frames = split_frames(tokens, GRID)
-    assert frames.shape == (2 * 3, 1 + 8, 5)
-    # Patch 6 of frame 2 of the second clip: clip-major outside, patch-major inside.
-    torch.testing.assert_close(frames[3 + 2, 1 + 6], tokens[1, 1 + 6 * 3 + 2], rtol=0, atol=0)
-    torch.testing.assert_close(merge_frames(frames, GRID), tokens)
-    frames[:3, 0] = torch.tensor([1.0, 2.0, 6.0])[:, None]
-    torch.testing.assert_close(merge_frames(frames, GRID)[0, 0], torch.full((5,), 3.0))
+@pytest.mark.parametrize("groups_of", [windows, lattices])
+@pytest.mark.parametrize("grid", [GRID, (1, 1, 1), (5, 3, 7), (2, 14, 14)], ids=str)
+def test_every_patch_is_in_one_window_and_on_one_lattice(
+    groups_of: Callable[[TokenGrid], list[Slices]], grid: tuple[int, int, int]
+) -> None:
+    grid = TokenGrid(*grid)
+    seen = torch.zeros(grid.height, grid.width, grid.frames)
+    for group in groups_of(grid):
+        assert seen[group].numel() > 0
+        seen[group] += 1
+    assert seen.eq(1).all()
+
+
+def test_windows_are_quarters_and_lattices_eighths_of_the_clip_of_the_paper() -> None:
+    grid = TokenGrid(8, 14, 14)
+    tokens = torch.zeros(14, 14, 8)
+    assert [tokens[group].shape for group in windows(grid)] == [(7, 7, 8)] * 4
+    assert [tokens[group].shape for group in lattices(grid)] == [(7, 7, 4)] * 8
+    assert halves(5) == [slice(0, 3), slice(3, 5)]
 
 
 def test_unknown_attention_type_is_answered_with_the_known_ones() -> None:
@@ -89,6 +106,10 @@ def test_drop_path_does_nothing_in_evaluation_or_at_rate_zero() -> None:
         ("divided_space_time", [2 * 4, 2 * 4, 2]),
         ("joint_space_time", [2, 2]),
         ("space_only", [2 * 4, 2 * 4]),
+        # rows: 2 clips x 4 frames x 2; columns likewise
+        ("axial", [2 * 4, 2 * 4 * 2, 2 * 4 * 2, 2]),
+        # 4 windows, 8 lattices, each of 2 clips
+        ("sparse_local_global", [2] * 13),
     ],
 )
 def test_drop_path_draws_per_patch_in_time_and_per_frame_in_space(

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.models.tiny import GEOMETRY, clip, tiny_cfg
+from tests.models.tiny import GEOMETRY, WITHOUT_TIMESFORMER, clip, tiny_cfg
+from timesformer.config import load_config
 from timesformer.errors import UserError
-from timesformer.models import MODEL_REGISTRY, TimeSformer, build_model
+from timesformer.models import TimeSformer, build_model
 from timesformer.models.attention import ATTENTION_SCHEMES
 
 
 @pytest.mark.parametrize("attention_type", ATTENTION_SCHEMES.names())
-@pytest.mark.parametrize("name", MODEL_REGISTRY.names())
+@pytest.mark.parametrize("name", ["TimeSformer", "vit_base_patch16_224"])
 def test_config_and_keywords_build_the_same_model(name: str, attention_type: str) -> None:
     cfg = tiny_cfg(MODEL__MODEL_NAME=name, TIMESFORMER__ATTENTION_TYPE=attention_type)
     torch.manual_seed(0)
@@ -29,6 +30,50 @@ def test_config_and_keywords_build_the_same_model(name: str, attention_type: str
         assert a == b
         assert a.startswith("model.")
         assert torch.equal(one, other)
+
+
+def test_a_name_gives_the_size_where_the_config_is_silent() -> None:
+    cfg = load_config(None, ["MODEL.MODEL_NAME", "timesformer_small"])
+    with torch.device("meta"):
+        geometry = build_model(cfg).model.geometry
+    assert (geometry["embed_dim"], geometry["depth"], geometry["num_heads"]) == (384, 12, 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "sentence"),
+    [
+        (
+            "timesformer_small",
+            {"TIMESFORMER__DEPTH": 12, "TIMESFORMER__NUM_HEADS": 6},
+            "timesformer_small means TIMESFORMER.EMBED_DIM 384, .* says 24",
+        ),
+        (
+            "timesformer_hr",
+            {"DATA__TRAIN_JITTER_SCALES": [448, 512], "DATA__TRAIN_CROP_SIZE": 448},
+            "timesformer_hr means DATA.NUM_FRAMES 16, .* says 4",
+        ),
+    ],
+)
+def test_a_config_may_not_contradict_the_name(
+    name: str, changes: dict[str, int], sentence: str
+) -> None:
+    cfg = tiny_cfg(MODEL__MODEL_NAME=name, **changes)
+    with pytest.raises(UserError, match=sentence):
+        build_model(cfg)
+
+
+@pytest.mark.parametrize("name", ["resnet18_average", "resnet18_lstm"])
+def test_baselines_are_built_from_a_config(name: str) -> None:
+    model = build_model(tiny_cfg(MODEL__MODEL_NAME=name, **WITHOUT_TIMESFORMER)).eval()
+    assert model(clip(height=32, width=32)).shape == (2, 5)
+
+
+def test_a_key_that_a_model_has_no_use_for_is_refused() -> None:
+    cfg = tiny_cfg(
+        MODEL__MODEL_NAME="resnet18_lstm", **WITHOUT_TIMESFORMER, TIMESFORMER__POS_EMBED="none"
+    )
+    with pytest.raises(UserError, match="POS_EMBED is 'none', .*resnet18_lstm has no use for it"):
+        build_model(cfg)
 
 
 def test_every_key_reaches_the_network() -> None:
@@ -45,7 +90,10 @@ def test_every_key_reaches_the_network() -> None:
         TIMESFORMER__DROP_RATE=0.1,
         TIMESFORMER__ATTN_DROP_RATE=0.2,
         TIMESFORMER__DROP_PATH_RATE=0.3,
+        TIMESFORMER__POS_EMBED_INIT="sincos",
+        TIMESFORMER__POS_EMBED_STD=0.5,
         TIMESFORMER__TIME_EMBED_STD=0.02,
+        TIMESFORMER__HEAD_HIDDEN_DIM=11,
         TIMESFORMER__TEMPORAL_FC_ZERO_INIT=False,
         TIMESFORMER__GRAD_CHECKPOINTING=True,
     )
@@ -54,7 +102,10 @@ def test_every_key_reaches_the_network() -> None:
     assert len(network.blocks) == 3
     assert network.grid == (3, 6, 6)
     assert network.patch_embed.proj.weight.shape == (32, 3, 4, 4)
-    assert network.head.out_features == 7
+    assert network.head.fc1.out_features == 11
+    assert network.head.fc2.out_features == 7
+    assert not network.pos_embed[0, 0].any()  # sines and cosines know no class token
+    assert network.pos_embed[0, 1:].square().mean().sqrt().item() == pytest.approx(0.5, rel=1e-3)
     assert block.mlp.fc1.out_features == 64
     assert block.attn.qkv.bias is None
     assert (block.attn.num_heads, block.attn.attn_drop_rate) == (4, 0.2)

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.models.tiny import load_state
 from tests.shared_data import GOLDEN, needs_golden
 from timesformer.models import TimeSformer, VisionTransformer
-from timesformer.models.pretrained import load_state
 
 pytestmark = needs_golden
 

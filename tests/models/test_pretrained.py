@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tests.models.tiny import GEOMETRY, clip, randomise, tiny_network
+from tests.models.tiny import GEOMETRY, clip, load_state, randomise, tiny_network
 from timesformer.errors import UserError
 from timesformer.models import TimeSformer, VisionTransformer
 from timesformer.models.pos_embed import SpatialMode, resize_spatial, resize_temporal
-from timesformer.models.pretrained import load_pretrained, load_state
-from timesformer.models.weights import load_state_file
+from timesformer.models.pretrained import load_pretrained, load_weights
+from timesformer.weights.load import Weights, read_weights
 
 
 class Code:
@@ -104,6 +104,25 @@ def test_image_vit_is_inflated(trained: VisionTransformer) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("attention_type", "added"),
+    [("axial", ("temporal", "width")), ("sparse_local_global", ("local",))],
+)
+def test_image_vit_is_inflated_for_the_other_schemes(
+    trained: VisionTransformer, attention_type: str, added: tuple[str, ...]
+) -> None:
+    network = tiny_network(attention_type)
+    report = load_state(network, image_state(trained))
+    assert len(report.inflated) == 2 * 6 * len(added)
+    for block, origin in zip(network.blocks, trained.blocks, strict=True):
+        for name in added:
+            copy = getattr(block, f"{name}_attn").state_dict()
+            for leaf, tensor in origin.attn.state_dict().items():
+                assert torch.equal(copy[leaf], tensor)
+            assert torch.equal(getattr(block, f"{name}_norm1").weight, origin.norm1.weight)
+            assert not getattr(block, f"{name}_fc").weight.any()
+
+
 @pytest.mark.parametrize("attention_type", ["space_only", "joint_space_time"])
 def test_image_vit_fits_schemes_without_temporal_attention(
     trained: VisionTransformer, attention_type: str
@@ -129,7 +148,7 @@ def test_report_is_a_table_for_people(trained: VisionTransformer) -> None:
     network = tiny_network(num_classes=9, img_size=24)
     report = load_state(network, trained.state_dict(), source="x.pyth")
     lines = [" ".join(line.split()) for line in str(report).splitlines()]
-    assert lines[0] == "Weights from x.pyth:"
+    assert lines[0] == "Weights from x.pyth (TimeSformer):"
     assert "resized 1 pos_embed 2x2 -> 3x3" in lines
     assert "newly initialised 2 head.weight, head.bias" in lines
     assert "unused 2 head.weight (5, 24), head.bias (5,)" in lines
@@ -148,13 +167,12 @@ def test_features_need_no_head(trained: VisionTransformer) -> None:
     [
         (
             {"embed_dim": 48},
-            r"'cls_token' has shape \(1, 1, 24\) in f\.pth and \(1, 1, 48\) in the",
+            r"'cls_token' has shape \(1, 1, 24\) in f\.pth \(TimeSformer\) and \(1, 1, 48\) in the",
         ),
         ({"patch_size": 4, "img_size": 8}, r"'patch_embed.proj.weight' .*patch_size"),
-        ({"in_chans": 1}, r"'patch_embed.proj.weight' has shape \(24, 3, 8, 8\) .*in_chans"),
         ({"mlp_ratio": 2.0}, r"'blocks.0.mlp.fc1.weight' .*mlp_ratio"),
-        ({"depth": 3}, r"f\.pth lacks tensors .*: blocks\.2\..*and 17 more.*depth"),
-        ({"depth": 1}, r"f\.pth holds tensors .* no place for: blocks\.1\."),
+        ({"depth": 3}, r"f\.pth \(TimeSformer\) lacks tensors .*: blocks\.2\..*and 17 more.*depth"),
+        ({"depth": 1}, r"f\.pth \(TimeSformer\) holds tensors .* no place for: blocks\.1\."),
         ({"qkv_bias": False}, r"no place for: blocks\.0\.attn\.qkv\.bias"),
         ({"attention_type": "joint_space_time"}, r"no place for: .*temporal_.*attention type"),
     ],
@@ -167,6 +185,75 @@ def test_what_does_not_fit_is_an_error_and_changes_nothing(
     with pytest.raises(UserError, match=sentence):
         load_state(network, trained.state_dict(), source="f.pth")
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+def test_other_channels_keep_what_grey_pictures_give(
+    trained: VisionTransformer, channels: int
+) -> None:
+    network = tiny_network(in_chans=channels).eval()
+    report = load_state(network, trained.state_dict())
+    assert report.resized == [f"patch_embed.proj.weight 3 -> {channels} channels"]
+    grey = clip()[:, :1]
+    expected = trained(grey.expand(-1, 3, -1, -1, -1))
+    actual = network(grey.expand(-1, channels, -1, -1, -1))
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_what_does_not_fit_is_listed_where_that_is_asked_for(trained: VisionTransformer) -> None:
+    state = trained.state_dict()
+    del state["blocks.1.temporal_fc.weight"]
+    network = tiny_network(depth=3, mlp_ratio=2.0)
+    report = load_state(network, {**state, "stranger": torch.zeros(3)}, strict=False)
+    assert torch.equal(network.blocks[1].attn.qkv.weight, trained.blocks[1].attn.qkv.weight)
+    assert "stranger (3,)" in report.unused
+    assert "blocks.0.mlp.fc1.weight (96, 24)" in report.unused
+    assert {"blocks.1.temporal_fc.weight", "blocks.2.norm1.weight", "blocks.0.mlp.fc1.weight"} <= {
+        *report.new
+    }
+    assert len(report.loaded) + len(report.new) == len(network.state_dict())
+
+
+def test_other_heads_than_the_file_states_are_refused(trained: VisionTransformer) -> None:
+    weights = Weights(trained.state_dict(), "f.pth", stated={"num_heads": 3})
+    assert load_weights(tiny_network(), weights).new == []
+    with pytest.raises(UserError, match="f.pth is of a network with 3 attention heads.*has 4"):
+        load_weights(tiny_network(num_heads=4), weights)
+
+
+def test_a_stated_grid_needs_not_be_square() -> None:
+    oblong, square = tiny_network(img_size=(16, 24)), tiny_network()
+    weights = Weights(oblong.state_dict(), "f.pth", stated=oblong.geometry)
+    assert load_weights(square, weights).resized == ["pos_embed 2x3 -> 2x2"]
+    expected = resize_spatial(oblong.pos_embed, (2, 3), (2, 2), "bicubic")
+    assert torch.equal(square.pos_embed, expected)
+
+
+@pytest.mark.parametrize(
+    ("pos_embed", "unused"), [("space", ["time_embed"]), ("none", ["time_embed", "pos_embed"])]
+)
+def test_embeddings_that_the_network_does_without_are_left_out(
+    trained: VisionTransformer, pos_embed: str, unused: list[str]
+) -> None:
+    report = load_state(tiny_network(pos_embed=pos_embed), trained.state_dict())
+    assert report.unused == unused
+    assert report.new == []
+
+
+def test_from_16_frames_at_448_pixels_to_8_at_224_and_back(tmp_path: Path) -> None:
+    """The grid of HR and that of the default model, at a width a test can afford."""
+    small = {"embed_dim": 24, "depth": 1, "num_heads": 3, "patch_size": 16}
+    large = VisionTransformer(img_size=448, num_frames=16, num_classes=5, **small)
+    randomise(large)
+    torch.save({"model_state": large.state_dict()}, tmp_path / "hr.pyth")
+    default = VisionTransformer(img_size=224, num_frames=8, num_classes=5, **small)
+    report = load_pretrained(default, tmp_path / "hr.pyth")
+    assert report.resized == ["pos_embed 28x28 -> 14x14", "time_embed 16 -> 8"]
+    assert "pos_embed 28x28 -> 14x14, time_embed 16 -> 8" in str(report)
+    torch.save(default.state_dict(), tmp_path / "default.pyth")
+    report = load_pretrained(large, tmp_path / "default.pyth")
+    assert report.resized == ["pos_embed 14x14 -> 28x28", "time_embed 8 -> 16"]
+    assert large.eval()(clip(1, 16, 448, 448)).isfinite().all()
 
 
 def test_a_lost_temporal_tensor_is_not_taken_for_an_image_network(
@@ -200,14 +287,14 @@ def test_truncated_file(
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * kept)])
     with pytest.raises(UserError, match=f"weights{suffix}' cannot be read as a weights file"):
-        load_state_file(path)
+        read_weights(path)
 
 
 def test_a_page_instead_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_text("<!DOCTYPE html><html>Sign in to continue</html>")
     with pytest.raises(UserError, match="truncated or of another kind"):
-        load_state_file(path)
+        read_weights(path)
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -219,7 +306,7 @@ def test_a_file_that_wants_to_execute_code_is_refused(tmp_path: Path, plain: boo
     else:
         torch.save(content, path)
     with pytest.raises(UserError, match=r"was refused: .*execute code .*mkdir"):
-        load_state_file(path)
+        read_weights(path)
     assert not made.exists()
 
 
@@ -238,9 +325,9 @@ def test_a_file_without_a_state_dict(tmp_path: Path, content: object, sentence: 
     path = tmp_path / "weights.pth"
     torch.save(content, path)
     with pytest.raises(UserError, match=sentence):
-        load_state_file(path)
+        read_weights(path)
 
 
 def test_a_model_that_is_no_timesformer(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Linear is no TimeSformer"):
+    with pytest.raises(UserError, match="Linear is no model that weights could be fitted to"):
         load_pretrained(nn.Linear(2, 2), tmp_path / "weights.pth")

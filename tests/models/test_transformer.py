@@ -22,7 +22,13 @@ def test_initialisation_reaches_every_parameter(attention_type: str) -> None:
     for parameter in network.parameters():
         parameter.data.fill_(torch.nan)
     init_weights(
-        network, init_std=0.02, pos_embed_std=0.02, time_embed_std=0.02, temporal_fc_zero_init=False
+        network,
+        init_std=0.02,
+        pos_embed_init="normal",
+        pos_embed_std=0.02,
+        time_embed_init="normal",
+        time_embed_std=0.02,
+        temporal_fc_zero_init=False,
     )
     assert [n for n, p in network.named_parameters() if not p.isfinite().all()] == []
 

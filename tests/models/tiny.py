@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from timesformer.config import load_config
 from timesformer.models import VisionTransformer
+from timesformer.models.pretrained import LoadReport, load_weights
+from timesformer.weights.load import Weights
 
 GEOMETRY: dict[str, Any] = {
     "img_size": 16,
@@ -42,6 +45,17 @@ def randomise(module: nn.Module) -> None:
         parameter.data.normal_(std=0.3, generator=generator)
 
 
+WITHOUT_TIMESFORMER: dict[str, Any] = {
+    "DATA__TRAIN_CROP_SIZE": 32,
+    "DATA__TEST_CROP_SIZE": 32,
+    "TIMESFORMER__PATCH_SIZE": 16,
+    "TIMESFORMER__EMBED_DIM": 0,
+    "TIMESFORMER__DEPTH": 0,
+    "TIMESFORMER__NUM_HEADS": 0,
+}
+"""Changes of `tiny_cfg` for models that have no use for the section TIMESFORMER."""
+
+
 def tiny_cfg(**changes: Any) -> CfgNode:
     """A config of `GEOMETRY`; `changes` as ``TIMESFORMER__DEPTH=3``."""
     settings = {
@@ -56,3 +70,10 @@ def tiny_cfg(**changes: Any) -> CfgNode:
     }
     pairs = (settings | changes).items()
     return load_config(None, [part for k, v in pairs for part in (k.replace("__", "."), v)])
+
+
+def load_state(
+    network: nn.Module, state: Mapping[str, Tensor], *, source: str = "a state dict", **how: Any
+) -> LoadReport:
+    """`load_weights` of tensors under our names."""
+    return load_weights(network, Weights(dict(state), source), **how)

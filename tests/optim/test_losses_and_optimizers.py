@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from timesformer.config import load_config
 from timesformer.models.vit import TimeSformer
 from timesformer.optim import LOSS_REGISTRY, build_optimizer
-from timesformer.optim.optimizers import parameter_groups
+from timesformer.optim.optimizers import parameter_groups, set_lr
 
 TINY = {"img_size": 16, "patch_size": 8, "embed_dim": 8, "depth": 1, "num_heads": 2}
 
@@ -48,3 +48,14 @@ def test_everything_decays_as_released_unless_told_otherwise():
     assert {"model.pos_embed", "model.cls_token", "model.time_embed"} <= spared_names
     assert all(p.ndim > 1 for p in decayed["params"])
     assert len(decayed["params"]) + len(spared["params"]) == len(names)
+
+
+def test_the_head_may_learn_faster():
+    model = TimeSformer(**TINY)
+    groups = parameter_groups(model, weight_decay=0.1, zero_for_1d=True, head_lr_scale=30.0)
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    set_lr(optimizer, 0.2)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        assert rates[id(parameter)] == pytest.approx(6.0 if ".head." in name else 0.2), name
+    assert optimizer.param_groups[0]["lr"] == 0.2  # what is logged as the learning rate

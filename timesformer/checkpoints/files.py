@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from timesformer.errors import UserError
-from timesformer.models.weights import read_pickle
+from timesformer.weights.files import read_pickle
 
 log = logging.getLogger("timesformer")
 

@@ -1,8 +1,8 @@
 """The state of a training run: what a checkpoint holds, and how a run continues from one.
 
 A checkpoint holds ``epoch`` (index of the last finished epoch, as in the released files),
-``model_state``, ``optimizer_state``, ``scaler_state``, ``best_top1_err``, ``cfg`` (YAML text) and
-``version``. Nothing random is stored: randomness is a function of the seed and of where the run is.
+``model_state``, ``optimizer_state``, ``scaler_state``, ``best_top1_err``, ``cfg`` (YAML text),
+``geometry`` (what network it is: arguments of `VisionTransformer`, empty for others) and ``version``. Nothing random is stored: randomness is a function of the seed and of where the run is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import nn
 import timesformer
 from timesformer.checkpoints import files
 from timesformer.errors import UserError
+from timesformer.models.pretrained import geometry_of, network_of
 
 log = logging.getLogger("timesformer")
 
@@ -77,6 +78,7 @@ class TrainState:
             "scaler_state": self.scaler.state_dict(),
             "best_top1_err": self.best_top1_err,
             "cfg": cfg.dump(),
+            "geometry": geometry_of(network_of(self.model)),
             "version": timesformer.__version__,
         }
 

@@ -41,7 +41,8 @@ TRAIN = [
     Key(
         "TRAIN.FINETUNE",
         False,
-        "take only the weights of TRAIN.CHECKPOINT_FILE_PATH and start at epoch 0; a finetuning "
+        "take only the weights of TRAIN.CHECKPOINT_FILE_PATH (any that PRETRAINED_MODEL can name) "
+        "and start at epoch 0; a finetuning "
         "run that was interrupted resumes by itself",
     ),
     Key(
@@ -49,6 +50,12 @@ TRAIN = [
         "",
         "checkpoint to start from when OUTPUT_DIR has none to resume; '' for none",
         path=True,
+    ),
+    Key(
+        "TRAIN.STRICT_LOADING",
+        True,
+        "refuse weights to train from that leave a part of the model or of the file unexplained; "
+        "False takes what fits and lists the rest",
     ),
     Key(
         "TRAIN.PRECISION",
@@ -154,19 +161,53 @@ TIMESFORMER = [
     Key(
         "TIMESFORMER.ATTENTION_TYPE",
         "divided_space_time",
-        "attention scheme: divided_space_time, joint_space_time or space_only (paper, section 3)",
+        "attention scheme: divided_space_time, joint_space_time, space_only, sparse_local_global "
+        "or axial (paper, section 3)",
     ),
     Key(
         "TIMESFORMER.PRETRAINED_MODEL",
         "",
-        "file with image-ViT or TimeSformer weights to start from; '' for random weights (the "
-        "released code downloaded ImageNet weights here; nothing is ever downloaded now)",
+        "image-ViT or TimeSformer weights to start from: a path, https://…, "
+        "hf://owner/repo[@revision] or timm://name; '' for random weights (the released code "
+        "downloaded ImageNet weights here; nothing is downloaded unasked now)",
         path=True,
     ),
     Key("TIMESFORMER.PATCH_SIZE", 16, "side of a square patch in pixels", at_least(1)),
-    Key("TIMESFORMER.EMBED_DIM", 768, "width of a token", at_least(1)),
-    Key("TIMESFORMER.DEPTH", 12, "number of blocks", at_least(1)),
-    Key("TIMESFORMER.NUM_HEADS", 12, "attention heads; divides EMBED_DIM", at_least(1)),
+    Key(
+        "TIMESFORMER.EMBED_DIM",
+        0,
+        "width of a token; 0 for that of MODEL.MODEL_NAME, which is 768 unless it says another",
+        at_least(0),
+    ),
+    Key(
+        "TIMESFORMER.DEPTH", 0, "number of blocks; 0 for that of MODEL.MODEL_NAME, 12", at_least(0)
+    ),
+    Key(
+        "TIMESFORMER.NUM_HEADS",
+        0,
+        "attention heads; divides EMBED_DIM; 0 for those of MODEL.MODEL_NAME, 12",
+        at_least(0),
+    ),
+    Key(
+        "TIMESFORMER.POS_EMBED",
+        "space_time",
+        "what tokens are told of where they lie (paper, table 4)",
+        one_of("space_time", "space", "none"),
+    ),
+    Key(
+        "TIMESFORMER.POS_EMBED_RESIZE",
+        "bicubic",
+        "how the position embedding of a weights file is brought to another patch grid; nearest is "
+        "what the released code does at run time",
+        one_of("bicubic", "nearest"),
+    ),
+    Key(
+        "TIMESFORMER.HEAD_HIDDEN_DIM",
+        0,
+        "width of the hidden layer of the head; 0 (as released) for a linear head, EMBED_DIM for "
+        "the paper's",
+        at_least(0),
+    ),
     Key("TIMESFORMER.MLP_RATIO", 4.0, "hidden width of the MLP over EMBED_DIM", within(0.1, 100)),
     Key("TIMESFORMER.QKV_BIAS", True, "bias in the query, key and value projections"),
     Key("TIMESFORMER.DROP_RATE", 0.0, "dropout on tokens and projections", below_one()),
@@ -185,23 +226,36 @@ TIMESFORMER = [
         above(0),
     ),
     Key(
+        "TIMESFORMER.POS_EMBED_INIT",
+        "normal",
+        "how the position embedding starts: random, or as sines and cosines, which tell near from "
+        "far before anything is learnt",
+        one_of("normal", "sincos"),
+    ),
+    Key(
         "TIMESFORMER.POS_EMBED_STD",
         0.02,
-        "standard deviation of the initial position embedding; 0.5 suits training from scratch",
+        "size of the initial position embedding; 0.5 suits training from scratch, 0 is zeros",
         at_least(0),
+    ),
+    Key(
+        "TIMESFORMER.TIME_EMBED_INIT",
+        "normal",
+        "how the time embedding starts, where TIME_EMBED_STD is not 0",
+        one_of("normal", "sincos"),
     ),
     Key(
         "TIMESFORMER.TIME_EMBED_STD",
         0.0,
-        "standard deviation of the initial time embedding; 0 (as released) suits pretrained "
-        "weights, 1 training from scratch",
+        "size of the initial time embedding; 0 (zeros, as released) suits pretrained weights, 1 "
+        "training from scratch",
         at_least(0),
     ),
     Key(
         "TIMESFORMER.TEMPORAL_FC_ZERO_INIT",
         True,
-        "start with temporal attention switched off (as released); False suits training from "
-        "scratch",
+        "start with the attention that an image network lacks (over time, width or windows) "
+        "switched off, as released; False suits training from scratch",
     ),
     Key(
         "TIMESFORMER.GRAD_CHECKPOINTING",
@@ -212,6 +266,13 @@ TIMESFORMER = [
 
 SOLVER = [
     Key("SOLVER.BASE_LR", 0.005, "learning rate after the warm-up", above(0)),
+    Key(
+        "SOLVER.HEAD_LR_SCALE",
+        1.0,
+        "learning rate of the head over that of the rest: a new head on pretrained weights may "
+        "need to learn faster than they do",
+        above(0),
+    ),
     Key(
         "SOLVER.LR_POLICY",
         "cosine",

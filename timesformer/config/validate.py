@@ -59,11 +59,20 @@ def _geometry(cfg: CfgNode) -> None:
 
 
 def _heads(cfg: CfgNode) -> None:
-    if cfg.TIMESFORMER.EMBED_DIM % cfg.TIMESFORMER.NUM_HEADS:
+    width, heads = cfg.TIMESFORMER.EMBED_DIM, cfg.TIMESFORMER.NUM_HEADS
+    if width and heads and width % heads:
         raise UserError(
-            f"TIMESFORMER.EMBED_DIM {cfg.TIMESFORMER.EMBED_DIM} must be a multiple of "
-            f"TIMESFORMER.NUM_HEADS {cfg.TIMESFORMER.NUM_HEADS}"
+            f"TIMESFORMER.EMBED_DIM {width} must be a multiple of TIMESFORMER.NUM_HEADS {heads}"
         )
+
+
+def _embeddings(cfg: CfgNode) -> None:
+    for name in ("POS_EMBED", "TIME_EMBED"):
+        if cfg.TIMESFORMER[f"{name}_INIT"] == "sincos" and cfg.TIMESFORMER[f"{name}_STD"] == 0:
+            raise UserError(
+                f"TIMESFORMER.{name}_INIT sincos needs TIMESFORMER.{name}_STD above 0: sines and "
+                "cosines of size 0 are zeros; 0.7 is their natural size"
+            )
 
 
 def _schedule(cfg: CfgNode) -> None:
@@ -116,6 +125,7 @@ RULES: tuple[Callable[[CfgNode], None], ...] = (
     _processes,
     _geometry,
     _heads,
+    _embeddings,
     _schedule,
     _optimizer,
     _precision,

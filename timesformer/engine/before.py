@@ -11,6 +11,7 @@ from timesformer.datasets.build import build_dataset
 from timesformer.distributed.launch import Plan, check_devices
 from timesformer.engine.prepare import train_batch
 from timesformer.errors import UserError
+from timesformer.weights.sources import fetch
 
 
 def check_before(cfg: CfgNode, plan: Plan) -> None:
@@ -28,15 +29,18 @@ def check_before(cfg: CfgNode, plan: Plan) -> None:
 
 
 def check_files(cfg: CfgNode) -> None:
-    """UserError for a checkpoint or weights file that the run will want and that is not there."""
+    """UserError for weights that the run will want and that are not to be had; downloads them."""
     wanted = {
         "TRAIN.CHECKPOINT_FILE_PATH": cfg.TRAIN.ENABLE and cfg.TRAIN.CHECKPOINT_FILE_PATH,
         "TIMESFORMER.PRETRAINED_MODEL": cfg.TRAIN.ENABLE and cfg.TIMESFORMER.PRETRAINED_MODEL,
         "TEST.CHECKPOINT_FILE_PATH": cfg.TEST.ENABLE and cfg.TEST.CHECKPOINT_FILE_PATH,
     }
-    for key, path in wanted.items():
-        if path and not Path(path).is_file():
-            raise UserError(f"{key}: there is no file {path}")
+    for key, source in wanted.items():
+        try:
+            if source:
+                fetch(source)
+        except UserError as error:
+            raise UserError(f"{key}: {error}") from error
 
 
 def make_output(cfg: CfgNode) -> None:

@@ -11,7 +11,9 @@ from timesformer.checkpoints import files
 from timesformer.checkpoints.state import TrainState, check_same_run
 from timesformer.distributed.process import Process, from_main
 from timesformer.errors import UserError
+from timesformer.models.build import loading
 from timesformer.models.pretrained import load_pretrained
+from timesformer.weights.sources import fetch
 
 log = logging.getLogger("timesformer")
 
@@ -33,11 +35,13 @@ def start_from(state: TrainState, cfg: CfgNode, process: Process) -> None:
     if path is not None:
         restore(state, path, cfg)
     elif cfg.TRAIN.CHECKPOINT_FILE_PATH and cfg.TRAIN.FINETUNE:
-        log.info("finetuning: %s", load_pretrained(state.model, cfg.TRAIN.CHECKPOINT_FILE_PATH))
+        source = cfg.TRAIN.CHECKPOINT_FILE_PATH
+        log.info("finetuning: %s", load_pretrained(state.model, source, **loading(cfg)))
     elif cfg.TRAIN.CHECKPOINT_FILE_PATH:
-        restore(state, Path(cfg.TRAIN.CHECKPOINT_FILE_PATH), cfg)
+        restore(state, fetch(cfg.TRAIN.CHECKPOINT_FILE_PATH), cfg)
     elif cfg.TIMESFORMER.PRETRAINED_MODEL:
-        log.info("%s", load_pretrained(state.model, cfg.TIMESFORMER.PRETRAINED_MODEL))
+        source = cfg.TIMESFORMER.PRETRAINED_MODEL
+        log.info("%s", load_pretrained(state.model, source, **loading(cfg)))
     else:
         log.info("starting from random weights (TIMESFORMER.PRETRAINED_MODEL is not set)")
 

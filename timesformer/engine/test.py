@@ -18,6 +18,7 @@ from timesformer.engine.evaluate import Scorer, Scores, log_failures, predict
 from timesformer.errors import UserError
 from timesformer.evaluation.results import write_failures, write_predictions
 from timesformer.logs import Silent
+from timesformer.models.pos_embed import SpatialMode
 from timesformer.models.pretrained import load_pretrained
 
 log = logging.getLogger("timesformer")
@@ -39,38 +40,38 @@ def test(run: Testing) -> None:
     """Score the test set with a checkpoint's weights; write the results and say where they lie."""
     checkpoint = from_main(choose_checkpoint(run.cfg) if run.process.is_main else None)
     assert checkpoint is not None
-    load_tested_weights(run.scorer.model, checkpoint)
+    load_tested_weights(run.scorer.model, checkpoint, run.cfg.TIMESFORMER.POS_EMBED_RESIZE)
     with run.reporter.progress(len(run.loader), "test") as bar:
         scores = predict(run.scorer, run.loader, bar)
     if scores is not None:
         report(run, scores, checkpoint)
 
 
-def choose_checkpoint(cfg: CfgNode) -> Path:
+def choose_checkpoint(cfg: CfgNode) -> str:
     """TEST.CHECKPOINT_FILE_PATH, else the newest good checkpoint of OUTPUT_DIR, else an error."""
     if cfg.TEST.CHECKPOINT_FILE_PATH:
-        return Path(cfg.TEST.CHECKPOINT_FILE_PATH)
+        return cfg.TEST.CHECKPOINT_FILE_PATH
     newest = files.newest_good(cfg.OUTPUT_DIR)
     if newest is None:
         raise UserError(
             f"there are no weights to test: {files.folder(cfg.OUTPUT_DIR)} holds no good "
             "checkpoint. Set TEST.CHECKPOINT_FILE_PATH, or train first (TRAIN.ENABLE True)."
         )
-    return newest
+    return str(newest)
 
 
-def load_tested_weights(model: nn.Module, path: Path) -> None:
+def load_tested_weights(model: nn.Module, source: str, mode: SpatialMode) -> None:
     """Load all weights; UserError where some would stay random: such a test means nothing."""
-    report = load_pretrained(model, path)
+    report = load_pretrained(model, source, pos_embed_mode=mode)
     log.info("%s", report)
     if report.new:
         raise UserError(
-            f"{path} leaves weights of the model random, first {report.new[0]}, so a test would "
+            f"{source} leaves weights of the model random, first {report.new[0]}, so a test would "
             "mean nothing. Check MODEL.NUM_CLASSES and TIMESFORMER.ATTENTION_TYPE, or finetune."
         )
 
 
-def report(run: Testing, scores: Scores, checkpoint: Path) -> None:
+def report(run: Testing, scores: Scores, checkpoint: str) -> None:
     """Log the accuracies, then write predictions and failures."""
     cfg, dataset = run.cfg, run.dataset
     output = Path(cfg.OUTPUT_DIR)
@@ -97,7 +98,7 @@ def report(run: Testing, scores: Scores, checkpoint: Path) -> None:
     say_where(cfg, checkpoint, predictions)
 
 
-def say_where(cfg: CfgNode, checkpoint: Path, predictions: Path) -> None:
+def say_where(cfg: CfgNode, checkpoint: str, predictions: Path) -> None:
     """Where things lie, and how to look at them."""
     output = Path(cfg.OUTPUT_DIR)
     log.info("checkpoint:   %s", checkpoint)

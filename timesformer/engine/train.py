@@ -22,7 +22,7 @@ from timesformer.datasets.batch import Batch
 from timesformer.datasets.on_device import Mixup, Normalizer
 from timesformer.datasets.sampler import TrainSampler
 from timesformer.datasets.video import VideoDataset
-from timesformer.distributed.process import Process, total
+from timesformer.distributed.process import Process, share_buffers, total
 from timesformer.engine.cadence import Clock, is_due
 from timesformer.engine.evaluate import Scorer, validate
 from timesformer.engine.guards import FailureCounter, LossGuard, check_weights
@@ -68,6 +68,7 @@ def train(run: Training) -> None:
     while state.epochs_done < last:
         train_epoch(run, state.epochs_done)
         state.epochs_done += 1
+        share_buffers(state.model)
         if run.process.is_main:  # one process speaks; the others end with it
             check_weights(state.model, state.epochs_done)
         is_best = False

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
 
+from timesformer.config.defaults import KEYS
+from timesformer.errors import UserError
+from timesformer.models.pretrained import load_pretrained
 from timesformer.registry import Registry
 
 if TYPE_CHECKING:
     from yacs.config import CfgNode
+
+log = logging.getLogger("timesformer")
 
 
 class VideoClassifier(nn.Module):
@@ -44,19 +51,79 @@ MODEL_REGISTRY: Registry[EntryPoint] = Registry("model")
 def build_model(cfg: CfgNode, *, pretrained: bool = True) -> VideoClassifier:
     """The model that `cfg` names, on the CPU, in training mode.
 
-    Weights are random unless ``TIMESFORMER.PRETRAINED_MODEL`` is a path and `pretrained`; what came
-    of that file is logged. UserError for an unknown name, an impossible geometry, or a file that
-    does not fit.
+    Weights are random unless ``TIMESFORMER.PRETRAINED_MODEL`` names some and `pretrained`; what
+    came of them is logged.
+
+    Raises:
+        UserError: an unknown name, an impossible geometry, a key that contradicts the model's name
+            or that the model has no use for, or weights that do not fit.
     """
-    weights = cfg.TIMESFORMER.PRETRAINED_MODEL if pretrained else ""
-    entry = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)
-    model = entry(pretrained_model=weights, **geometry_from_cfg(cfg))
+    name = cfg.MODEL.MODEL_NAME
+    entry = MODEL_REGISTRY.get(name)
+    geometry = geometry_from_cfg(cfg)
+    check_stated(name, entry, geometry)
+    model = entry(**what_it_takes(name, entry, geometry))
+    if cfg.TIMESFORMER.PRETRAINED_MODEL and pretrained:
+        log.info("%s", load_pretrained(model, cfg.TIMESFORMER.PRETRAINED_MODEL, **loading(cfg)))
     model.set_grad_checkpointing(cfg.TIMESFORMER.GRAD_CHECKPOINTING)
     return model
 
 
+def loading(cfg: CfgNode) -> dict[str, Any]:
+    """The keyword arguments of `load_pretrained`, for weights to train from."""
+    return {
+        "strict": cfg.TRAIN.STRICT_LOADING,
+        "pos_embed_mode": cfg.TIMESFORMER.POS_EMBED_RESIZE,
+    }
+
+
+def check_stated(name: str, entry: EntryPoint, geometry: dict[str, Any]) -> None:
+    """UserError if the config asks for something else than the model's name says."""
+    stated = getattr(entry, "keywords", {})
+    for argument in stated.keys() & geometry.keys() - {"num_classes"}:
+        if stated[argument] != geometry[argument]:
+            key = KEY_OF.get(argument, f"TIMESFORMER.{argument.upper()}")
+            raise UserError(
+                f"MODEL.MODEL_NAME {name} means {key} {stated[argument]}, but the config says "
+                f"{geometry[argument]}: change either, or use MODEL.MODEL_NAME TimeSformer."
+            )
+
+
+def what_it_takes(name: str, entry: EntryPoint, geometry: dict[str, Any]) -> dict[str, Any]:
+    """The part of `geometry` that `entry` has arguments for.
+
+    Raises:
+        UserError: a key of the section TIMESFORMER was changed, and the model has no use for it.
+    """
+    parameters = inspect.signature(entry).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return geometry
+    for argument in geometry.keys() - parameters.keys() - KEY_OF.keys():
+        key = KEYS[f"TIMESFORMER.{argument.upper()}"]
+        if geometry[argument] != key.default:
+            raise UserError(
+                f"{key.name} is {geometry[argument]!r}, but the model {name} has no use for it: "
+                "remove the key, or choose a TimeSformer as MODEL.MODEL_NAME."
+            )
+    return {argument: value for argument, value in geometry.items() if argument in parameters}
+
+
+KEY_OF = {
+    "img_size": "DATA.TRAIN_CROP_SIZE",
+    "num_frames": "DATA.NUM_FRAMES",
+    "in_chans": "DATA.INPUT_CHANNEL_NUM",
+    "num_classes": "MODEL.NUM_CLASSES",
+}
+"""Arguments whose keys are not those of the section TIMESFORMER of the same name."""
+
+
 def geometry_from_cfg(cfg: CfgNode) -> dict[str, Any]:
-    """The keyword arguments of an entry point."""
+    """The keyword arguments of an entry point; the size is left to its name where it is 0."""
+    size = {
+        "embed_dim": cfg.TIMESFORMER.EMBED_DIM,
+        "depth": cfg.TIMESFORMER.DEPTH,
+        "num_heads": cfg.TIMESFORMER.NUM_HEADS,
+    }
     return {
         "img_size": cfg.DATA.TRAIN_CROP_SIZE,
         "num_frames": cfg.DATA.NUM_FRAMES,
@@ -64,16 +131,18 @@ def geometry_from_cfg(cfg: CfgNode) -> dict[str, Any]:
         "num_classes": cfg.MODEL.NUM_CLASSES,
         "attention_type": cfg.TIMESFORMER.ATTENTION_TYPE,
         "patch_size": cfg.TIMESFORMER.PATCH_SIZE,
-        "embed_dim": cfg.TIMESFORMER.EMBED_DIM,
-        "depth": cfg.TIMESFORMER.DEPTH,
-        "num_heads": cfg.TIMESFORMER.NUM_HEADS,
         "mlp_ratio": cfg.TIMESFORMER.MLP_RATIO,
         "qkv_bias": cfg.TIMESFORMER.QKV_BIAS,
+        "pos_embed": cfg.TIMESFORMER.POS_EMBED,
+        "head_hidden_dim": cfg.TIMESFORMER.HEAD_HIDDEN_DIM,
         "drop_rate": cfg.TIMESFORMER.DROP_RATE,
         "attn_drop_rate": cfg.TIMESFORMER.ATTN_DROP_RATE,
         "drop_path_rate": cfg.TIMESFORMER.DROP_PATH_RATE,
         "init_std": cfg.TIMESFORMER.INIT_STD,
+        "pos_embed_init": cfg.TIMESFORMER.POS_EMBED_INIT,
         "pos_embed_std": cfg.TIMESFORMER.POS_EMBED_STD,
+        "time_embed_init": cfg.TIMESFORMER.TIME_EMBED_INIT,
         "time_embed_std": cfg.TIMESFORMER.TIME_EMBED_STD,
         "temporal_fc_zero_init": cfg.TIMESFORMER.TEMPORAL_FC_ZERO_INIT,
+        **{argument: value for argument, value in size.items() if value},
     }

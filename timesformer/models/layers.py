@@ -23,20 +23,21 @@ class PatchEmbed(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Float (B, C, T, H, W) to (B, T, h, w, D); UserError if the clip does not fit the grid."""
-        self.check(clip)
+        check_clip(clip, self.in_chans)
+        check_divisible(clip.shape[3], clip.shape[4], self.patch_size)
         batch, _, frames, _, _ = clip.shape
         images = clip.transpose(1, 2).flatten(0, 1)  # (B*T, C, H, W)
         patches = self.proj(images).permute(0, 2, 3, 1)  # (B*T, h, w, D)
         return patches.unflatten(0, (batch, frames))  # (B, T, h, w, D)
 
-    def check(self, clip: Tensor) -> None:
-        """UserError unless `clip` is (B, C, T, H, W) of whole patches."""
-        if clip.ndim != 5 or clip.shape[1] != self.in_chans:
-            raise UserError(
-                f"The model takes clips of shape (batch, {self.in_chans}, frames, height, width), "
-                f"and this one has {tuple(clip.shape)}."
-            )
-        check_divisible(clip.shape[3], clip.shape[4], self.patch_size)
+
+def check_clip(clip: Tensor, in_chans: int) -> None:
+    """UserError unless `clip` is (B, C, T, H, W)."""
+    if clip.ndim != 5 or clip.shape[1] != in_chans:
+        raise UserError(
+            f"The model takes clips of shape (batch, {in_chans}, frames, height, width), and this "
+            f"one has {tuple(clip.shape)}."
+        )
 
 
 def check_divisible(height: int, width: int, patch_size: int) -> None:

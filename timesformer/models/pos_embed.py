@@ -1,15 +1,21 @@
-"""Position embeddings at another size: the one place where they are resized.
+"""Position embeddings: their first values, and the one place where they are resized.
 
 Dimensions: T frames, h w rows and columns of patches, N = h*w patches, D width.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from timesformer.errors import UserError
+
+INITS = ("normal", "sincos")
+WAVELENGTH = 10_000  # the longest, over 2 pi, in patches or frames (arXiv 1706.03762)
 
 SpatialMode = Literal["nearest", "bicubic"]
 
@@ -46,3 +52,42 @@ def resize_temporal(time_embed: Tensor, num_frames: int) -> Tensor:
         return time_embed
     line = F.interpolate(time_embed.transpose(1, 2), size=num_frames, mode="nearest")  # (1, D, T')
     return line.transpose(1, 2)
+
+
+def draw(embedding: Tensor, axes: tuple[int, ...], init: str, std: float) -> None:
+    """Gives an embedding its first values, in place.
+
+    Args:
+        embedding: (1, S, D) with S the product of `axes`, or one more for a class position, which
+            comes first.
+        axes: what the positions count: (h, w), or (T,).
+        init: "normal"; or "sincos": sines and cosines of the place along each axis, as
+            arXiv 1706.03762 and, in two dimensions, 2104.02057; the class position is zero.
+        std: standard deviation, or root mean square of the sines; 0 for zeros.
+
+    Raises:
+        UserError: another `init`, or a width D that sines and cosines cannot share.
+    """
+    if init not in INITS:
+        raise UserError(f"An embedding cannot start as '{init}'; choose {' or '.join(INITS)}.")
+    if init == "normal":
+        nn.init.normal_(embedding, std=std)
+        return
+    waves = sines_and_cosines(axes, embedding.shape[2]) * (std * math.sqrt(2))
+    with torch.no_grad():
+        embedding.zero_()
+        embedding[0, embedding.shape[1] - len(waves) :] = waves
+
+
+def sines_and_cosines(axes: tuple[int, ...], dim: int) -> Tensor:
+    """(product of `axes`, `dim`): an equal share of the width for each axis, half of it sines."""
+    share, rest = divmod(dim, 2 * len(axes))
+    if rest:
+        raise UserError(
+            f"A width of {dim} (embed_dim) does not divide into sines and cosines along "
+            f"{len(axes)} axes: make it a multiple of {2 * len(axes)}, or start from 'normal'."
+        )
+    frequencies = WAVELENGTH ** -(torch.arange(share) / share)
+    places = torch.cartesian_prod(*(torch.arange(n) for n in axes)).view(-1, len(axes))
+    angles = places[:, :, None] * frequencies  # (S, axes, share)
+    return torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)

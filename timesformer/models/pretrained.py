@@ -1,6 +1,6 @@
 """Pretrained weights: make them fit a network, load them, say what came of it.
 
-Dimensions: N patches, T frames, D width.
+Dimensions: C channels, N patches, T frames, D width, P patch side.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from timesformer.errors import UserError
-from timesformer.models.inflate import inflate, knows_time
+from timesformer.models.inflate import has_added_attention, inflate
 from timesformer.models.pos_embed import SpatialMode, resize_spatial, resize_temporal
-from timesformer.models.weights import State, load_state_file, summary
+from timesformer.weights.files import State, summary
+from timesformer.weights.load import Weights, read_weights
 
-if TYPE_CHECKING:
-    from timesformer.models.transformer import VisionTransformer
-
-HEAD = ("head.", "pre_logits.")  # pre_logits: an extra layer before the head of some timm ViTs
-BEYOND_IMAGES = ("time_embed", ".temporal_fc.")  # no image network has a counterpart of these
+HEAD = ("head.", "pre_logits.")  # pre_logits: an extra layer before the head of some image ViTs
+BEYOND_IMAGES = ("time_embed", "_fc.", "rnn.")  # no image network has a counterpart of these
+PATCHES = "patch_embed.proj.weight"
 
 
 @dataclass
@@ -30,11 +30,13 @@ class LoadReport:
     """What became of every tensor of a weights file and of the model; ``str()`` is for people."""
 
     source: str
+    format: str = "TimeSformer"
     loaded: list[str] = field(default_factory=list)
     inflated: list[str] = field(default_factory=list)
     resized: list[str] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         rows = {
@@ -45,104 +47,181 @@ class LoadReport:
             "unused": self.unused,
         }
         lines = [f"{label:>18} {len(names):>4}  {summary(names)}" for label, names in rows.items()]
-        return "\n".join([f"Weights from {self.source}:", *lines])
+        notes = [f"{'note':>18}       {change}" for change in self.changes]
+        return "\n".join([f"Weights from {self.source} ({self.format}):", *lines, *notes])
 
 
 def load_pretrained(
-    model: nn.Module, path: str | Path, *, pos_embed_mode: SpatialMode = "bicubic"
-) -> LoadReport:
-    """Loads a weights file into the network inside `model`: see `load_state_file`, `load_state`."""
-    network = network_of(model)
-    state = load_state_file(path)
-    return load_state(network, state, source=str(path), pos_embed_mode=pos_embed_mode)
-
-
-def network_of(model: nn.Module) -> VisionTransformer:
-    """The network that a registered model holds as its attribute `model`, or `model` itself."""
-    network = getattr(model, "model", model)
-    if not hasattr(network, "grid"):
-        raise UserError(
-            f"{type(model).__name__} is no TimeSformer: weights cannot be fitted to it."
-        )
-    return cast("VisionTransformer", network)
-
-
-def load_state(
-    network: VisionTransformer,
-    state: Mapping[str, Tensor],
+    model: nn.Module,
+    source: str | Path,
     *,
-    source: str = "state dict",
+    strict: bool = True,
     pos_embed_mode: SpatialMode = "bicubic",
 ) -> LoadReport:
-    """Fits `state` to `network` and loads it: all of it, or nothing and a UserError.
+    """Loads weights into the network inside `model`: see `read_weights` and `load_weights`."""
+    return load_weights(
+        network_of(model), read_weights(source), strict=strict, pos_embed_mode=pos_embed_mode
+    )
 
-    Temporal attention that an image ViT lacks is inflated from its spatial attention (`inflate`);
-    position embeddings of another grid or length are resized; a head of another class count stays
-    as `network` has it, and so does what an image ViT has no counterpart of. Anything else that is
-    missing, left over or of another shape is an error.
+
+def network_of(model: nn.Module) -> nn.Module:
+    """The network that a registered model holds as its attribute `model`, or `model` itself."""
+    network = getattr(model, "model", model)
+    if not hasattr(network, "forward_features"):
+        raise UserError(f"{type(model).__name__} is no model that weights could be fitted to.")
+    return network
+
+
+def geometry_of(network: nn.Module) -> dict[str, Any]:
+    """The arguments a `VisionTransformer` was built with; empty for other networks."""
+    return getattr(network, "geometry", {})
+
+
+def load_weights(
+    network: nn.Module,
+    weights: Weights,
+    *,
+    strict: bool = True,
+    pos_embed_mode: SpatialMode = "bicubic",
+) -> LoadReport:
+    """Fits weights to `network` and loads them: all of it, or nothing and a UserError.
+
+    Attention that an image ViT lacks is inflated from what it has (`inflate`); embeddings of
+    another grid or length are resized; patch projections of other channels are adapted
+    (`other_channels`); a head of another class count stays as `network` has it, and so does what an
+    image ViT has no counterpart of; embeddings that `network` was told to do without are left out.
+    Anything else that is missing, left over or of another shape is an error, unless `strict` is
+    False: then `network` keeps its own values there, and the report says where.
     """
-    report = LoadReport(source)
+    source = f"{weights.source} ({weights.format})"
+    check_heads(weights, network)
+    report = LoadReport(
+        weights.source, weights.format, unused=list(weights.dropped), changes=list(weights.changes)
+    )
     own = network.state_dict()
-    expendable = HEAD if knows_time(state) else HEAD + BEYOND_IMAGES
-    fitted = without_other_head(state, own, report)
-    fitted = inflated_state(fitted, own, report)
-    fitted = resized_state(fitted, network, report, pos_embed_mode)
-    report.new = check_nothing_missing(fitted, own, expendable, source)
-    check_nothing_left(fitted, own, source)
-    check_shapes(fitted, own, source)
+    image = not has_added_attention(weights.state) and "rnn.weight_ih_l0" not in weights.state
+    fitted = without_unwanted(weights.state, network, report)
+    fitted = without_other_head(fitted, own, report)
+    fitted = inflated_state(fitted, own, report) if image else fitted
+    fitted = resized_state(fitted, weights, network, report, pos_embed_mode)
+    fitted = with_other_channels(fitted, own, report)
+    if strict:
+        check_nothing_missing(fitted, own, HEAD + BEYOND_IMAGES if image else HEAD, source)
+        check_nothing_left(fitted, own, source)
+        check_shapes(fitted, own, source)
+    else:
+        fitted = what_fits(fitted, own, report)
+    report.new = [name for name in own if name not in fitted]
     changed = {*report.inflated, *(line.split()[0] for line in report.resized)}
     report.loaded = [name for name in fitted if name not in changed]
     network.load_state_dict({**own, **fitted})
     return report
 
 
-def without_other_head(state: Mapping[str, Tensor], own: State, report: LoadReport) -> State:
+def check_heads(weights: Weights, network: nn.Module) -> None:
+    """UserError if the file states another number of heads: no shape would show it."""
+    own = geometry_of(network).get("num_heads")
+    stated = weights.stated.get("num_heads")
+    if own and stated and own != stated:
+        raise UserError(
+            f"{weights.source} is of a network with {stated} attention heads, and the model has "
+            f"{own}: build the model with num_heads {stated} (TIMESFORMER.NUM_HEADS)."
+        )
+
+
+def without_unwanted(state: State, network: nn.Module, report: LoadReport) -> State:
+    """`state` without the embeddings that `network` was told to do without."""
+    kind = geometry_of(network).get("pos_embed", "space_time")
+    unwanted = {"space": ("time_embed",), "none": ("time_embed", "pos_embed")}.get(kind, ())
+    report.unused += [name for name in unwanted if name in state]
+    return {name: tensor for name, tensor in state.items() if name not in unwanted}
+
+
+def without_other_head(state: State, own: State, report: LoadReport) -> State:
     """`state` without a classification head that `own` has in another shape or not at all."""
     head = [name for name in state if name.startswith(HEAD)]
     if any(name not in own or own[name].shape != state[name].shape for name in head):
         report.unused += [f"{name} {tuple(state[name].shape)}" for name in head]
         return {name: tensor for name, tensor in state.items() if name not in head}
-    return dict(state)
+    return state
 
 
 def inflated_state(state: State, own: State, report: LoadReport) -> State:
-    """`state` with temporal attention, where only `own` has any."""
-    if knows_time(state):
-        return state
+    """`state` with copies of its attention where only `own` has any."""
     copies = inflate(state, own)
     report.inflated += copies
     return state | copies
 
 
+def with_other_channels(state: State, own: State, report: LoadReport) -> State:
+    """`state` with its patch projection for as many channels as `own` has."""
+    if PATCHES not in state or PATCHES not in own:
+        return state
+    weight, channels = state[PATCHES], own[PATCHES].shape[1]
+    if weight.shape[1] == channels or weight.shape[2:] != own[PATCHES].shape[2:]:
+        return state
+    report.resized.append(f"{PATCHES} {weight.shape[1]} -> {channels} channels")
+    return state | {PATCHES: other_channels(weight, channels)}
+
+
+def other_channels(weight: Tensor, channels: int) -> Tensor:
+    """A patch projection (D, C, P, P) for another number of channels, (D, channels, P, P).
+
+    The filters go round: too many are added up, too few are shared out. So a picture whose channels
+    are all alike gives the tokens that it gave before.
+    """
+    given = weight.shape[1]
+    if channels < given:
+        folded = weight.new_zeros(weight.shape[0], channels, *weight.shape[2:])
+        return folded.index_add(1, torch.arange(given) % channels, weight)
+    filters = torch.arange(channels) % given
+    shares = filters.bincount()[filters]  # how many channels share the filter of each
+    return weight[:, filters] / shares[:, None, None]
+
+
+def what_fits(state: State, own: State, report: LoadReport) -> State:
+    """The part of `state` that `own` has in the same shape; the rest is reported."""
+    fits = {n: t for n, t in state.items() if n in own and own[n].shape == t.shape}
+    report.unused += [f"{n} {tuple(t.shape)}" for n, t in state.items() if n not in fits]
+    return fits
+
+
 def resized_state(
-    state: State, network: VisionTransformer, report: LoadReport, mode: SpatialMode
+    state: State, weights: Weights, network: nn.Module, report: LoadReport, mode: SpatialMode
 ) -> State:
     """`state` with its embeddings at the size of `network`."""
     own = network.state_dict()
     state = dict(state)
-    if differs_in_length("pos_embed", state, own):
-        target = network.grid.height, network.grid.width
-        grid = square_grid(state["pos_embed"], report.source)
-        state["pos_embed"] = resize_spatial(state["pos_embed"], grid, target, mode)
-        report.resized.append(f"pos_embed {grid[0]}x{grid[1]} -> {target[0]}x{target[1]}")
-    if differs_in_length("time_embed", state, own):
-        num_frames = state["time_embed"].shape[1]
-        state["time_embed"] = resize_temporal(state["time_embed"], network.grid.frames)
-        report.resized.append(f"time_embed {num_frames} -> {network.grid.frames}")
+    if alike_in_width("pos_embed", state, own):
+        target = patch_grid(own["pos_embed"], geometry_of(network), report.source)
+        grid = patch_grid(state["pos_embed"], weights.stated, report.source)
+        if grid != target:
+            state["pos_embed"] = resize_spatial(state["pos_embed"], grid, target, mode)
+            report.resized.append(f"pos_embed {grid[0]}x{grid[1]} -> {target[0]}x{target[1]}")
+    if alike_in_width("time_embed", state, own):
+        given, wanted = state["time_embed"].shape[1], own["time_embed"].shape[1]
+        if given != wanted:
+            state["time_embed"] = resize_temporal(state["time_embed"], wanted)
+            report.resized.append(f"time_embed {given} -> {wanted}")
     return state
 
 
-def differs_in_length(name: str, state: State, own: State) -> bool:
-    """Whether both have the embedding `name`, of the same width D and another length."""
+def alike_in_width(name: str, state: State, own: State) -> bool:
+    """Whether both have the embedding `name`, and of the same width D."""
     if name not in state or name not in own:
         return False
-    (*rest, length, width), (_, own_length, own_width) = state[name].shape, own[name].shape
-    return rest == [1] and length != own_length and width == own_width
+    return state[name].ndim == 3 and state[name].shape[::2] == own[name].shape[::2]
 
 
-def square_grid(pos_embed: Tensor, source: str) -> tuple[int, int]:
-    """The (h, w) that (1, 1 + N, D) was trained on; files do not say, so it has to be a square."""
+def patch_grid(pos_embed: Tensor, stated: Mapping[str, Any], source: str) -> tuple[int, int]:
+    """The (h, w) that (1, 1 + N, D) was trained on: as `stated`, or else a square."""
     patches = pos_embed.shape[1] - 1
+    if "img_size" in stated and "patch_size" in stated:
+        size = stated["img_size"]
+        height, width = (size, size) if isinstance(size, int) else size
+        grid = height // stated["patch_size"], width // stated["patch_size"]
+        if math.prod(grid) == patches:
+            return grid
     side = math.isqrt(patches)
     if side * side != patches:
         raise UserError(
@@ -154,8 +233,8 @@ def square_grid(pos_embed: Tensor, source: str) -> tuple[int, int]:
 
 def check_nothing_missing(
     state: State, own: State, expendable: tuple[str, ...], source: str
-) -> list[str]:
-    """Names that `state` lacks and may lack; UserError for any other."""
+) -> None:
+    """UserError if `state` lacks a tensor whose name has no part among the `expendable`."""
     missing = [name for name in own if name not in state]
     lost = [name for name in missing if not any(part in name for part in expendable)]
     if lost:
@@ -163,7 +242,6 @@ def check_nothing_missing(
             f"{source} lacks tensors that the model has: {summary(lost)}. Build the model with the "
             "attention type, depth and qkv_bias of the file, or choose another file."
         )
-    return missing
 
 
 def check_nothing_left(state: State, own: State, source: str) -> None:

@@ -6,7 +6,9 @@ patches, D width, P patch side.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +17,26 @@ from torch.utils.checkpoint import checkpoint
 from timesformer.errors import UserError
 from timesformer.models.attention import ATTENTION_SCHEMES, LAYER_NORM_EPS, BlockSpec, TokenGrid
 from timesformer.models.layers import PatchEmbed, check_divisible
-from timesformer.models.pos_embed import resize_spatial, resize_temporal
+from timesformer.models.pos_embed import draw, resize_spatial, resize_temporal
+
+POS_EMBEDS = ("space_time", "space", "none")
+
+
+class LayerTokens(NamedTuple):
+    """The tokens after one block, where they lie in the clip."""
+
+    cls_token: Tensor
+    """(B, D); for a scheme that looks at each frame by itself (B, T, D)."""
+    patches: Tensor
+    """(B, T, h, w, D)."""
 
 
 class VisionTransformer(nn.Module):
     """A ViT over the patches of a clip, with one of the attention schemes of the paper.
 
     Parameter names are those of the released checkpoints. Construction draws random weights and
-    nothing else: no download, no device, no global state but PyTorch's generator.
+    nothing else: no download, no device, no global state but PyTorch's generator. The arguments
+    that say what network it is, and not how it starts or trains, are kept as `geometry`.
 
     Args:
         img_size: pixels, one side or (H, W); inputs of other sizes work, see `forward`.
@@ -35,12 +49,18 @@ class VisionTransformer(nn.Module):
         drop_path_rate: stochastic depth of the last block; the first has 0, linear between.
         num_frames: T that the time embedding is learnt for; other lengths work.
         attention_type: a name in `ATTENTION_SCHEMES`.
-        init_std, pos_embed_std, time_embed_std, temporal_fc_zero_init: see `init_weights`.
+        pos_embed: what the tokens are told of where they lie: "space_time", "space" or "none"
+            (paper table 4). A scheme that looks at each frame by itself has no use for time.
+        head_hidden_dim: width of the hidden layer of the head (paper section 2: one hidden layer);
+            0 for a linear head, as released.
+        init_std, pos_embed_init, pos_embed_std, time_embed_init, time_embed_std,
+            temporal_fc_zero_init: see `init_weights`.
 
     Raises:
-        UserError: unknown `attention_type`, or a geometry that does not divide.
+        UserError: unknown `attention_type` or `pos_embed`, or a geometry that does not divide.
     """
 
+    pos_embed: nn.Parameter | None
     time_embed: nn.Parameter | None
 
     def __init__(
@@ -60,31 +80,58 @@ class VisionTransformer(nn.Module):
         drop_path_rate: float = 0.1,
         num_frames: int = 8,
         attention_type: str = "divided_space_time",
+        pos_embed: str = "space_time",
+        head_hidden_dim: int = 0,
         init_std: float = 0.02,
+        pos_embed_init: str = "normal",
         pos_embed_std: float = 0.02,
+        time_embed_init: str = "normal",
         time_embed_std: float = 0.0,
         temporal_fc_zero_init: bool = True,
     ) -> None:
         super().__init__()
+        if pos_embed not in POS_EMBEDS:
+            raise UserError(
+                f"pos_embed is '{pos_embed}'; it must be one of {', '.join(POS_EMBEDS)}."
+            )
         scheme = ATTENTION_SCHEMES.get(attention_type)
+        in_time = pos_embed == "space_time" and not scheme.per_frame
+        self.geometry: dict[str, Any] = {
+            "img_size": img_size if isinstance(img_size, int) else list(img_size),
+            "patch_size": patch_size,
+            "in_chans": in_chans,
+            "num_classes": num_classes,
+            "embed_dim": embed_dim,
+            "depth": depth,
+            "num_heads": num_heads,
+            "mlp_ratio": mlp_ratio,
+            "qkv_bias": qkv_bias,
+            "num_frames": num_frames,
+            "attention_type": attention_type,
+            "pos_embed": pos_embed,
+            "head_hidden_dim": head_hidden_dim,
+        }
         self.per_frame = scheme.per_frame
         self.grid = token_grid(num_frames, img_size, patch_size)
         self.grad_checkpointing = False
 
         self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim)
         self.cls_token = embedding(1, embed_dim)
-        self.pos_embed = embedding(1 + self.grid.patches, embed_dim)
-        self.time_embed = None if self.per_frame else embedding(num_frames, embed_dim)
+        in_space = pos_embed != "none"
+        self.pos_embed = embedding(1 + self.grid.patches, embed_dim) if in_space else None
+        self.time_embed = embedding(num_frames, embed_dim) if in_time else None
         self.pos_drop = nn.Dropout(drop_rate)
         spec = BlockSpec(embed_dim, num_heads, mlp_ratio, qkv_bias, drop_rate, attn_drop_rate)
         rates = stochastic_depth(drop_path_rate, depth)
         self.blocks = nn.ModuleList(scheme(spec, rate) for rate in rates)
         self.norm = nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)
-        self.head = nn.Linear(embed_dim, num_classes) if num_classes else nn.Identity()
+        self.head = classifier(embed_dim, head_hidden_dim, num_classes)
         init_weights(
             self,
             init_std=init_std,
+            pos_embed_init=pos_embed_init,
             pos_embed_std=pos_embed_std,
+            time_embed_init=time_embed_init,
             time_embed_std=time_embed_std,
             temporal_fc_zero_init=temporal_fc_zero_init,
         )
@@ -105,30 +152,68 @@ class VisionTransformer(nn.Module):
         """The class token after the final norm, (B, D); `clip` as in `forward`."""
         tokens, grid = self.embed(clip)
         for block in self.blocks:
-            if self.grad_checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, grid, use_reentrant=False)
-            else:
-                tokens = block(tokens, grid)
+            tokens = self.run_block(block, tokens, grid)
         cls_token = tokens[:, 0]  # (B, D), or (B*T, D) per frame
         if self.per_frame:
             # As released, the frames are averaged before the norm and not after it.
             cls_token = cls_token.unflatten(0, (-1, grid.frames)).mean(dim=1)  # (B, D)
         return self.norm(cls_token)
 
+    def forward_intermediates(
+        self, clip: Tensor, layers: Sequence[int] | None = None, *, norm: bool = False
+    ) -> list[LayerTokens]:
+        """The tokens after each block, or after those of `layers` in the order of depth.
+
+        Args:
+            clip: as in `forward`.
+            layers: indices of blocks; negative ones count from the last.
+            norm: pass the tokens through the final norm.
+
+        Raises:
+            UserError: a layer that the network does not have.
+        """
+        wanted = layer_indices(layers, len(self.blocks))
+        tokens, grid = self.embed(clip)
+        seen = []
+        for layer, block in enumerate(self.blocks):
+            tokens = self.run_block(block, tokens, grid)
+            if layer in wanted:
+                seen.append(self.in_place(self.norm(tokens) if norm else tokens, grid))
+        return seen
+
+    def run_block(self, block: nn.Module, tokens: Tensor, grid: TokenGrid) -> Tensor:
+        if self.grad_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, tokens, grid, use_reentrant=False)
+        return block(tokens, grid)
+
+    def in_place(self, tokens: Tensor, grid: TokenGrid) -> LayerTokens:
+        """The tokens of a block by frame, row and column."""
+        frames, height, width = grid
+        cls_token, patches = tokens[:, 0], tokens[:, 1:]
+        if self.per_frame:
+            patches = patches.unflatten(0, (-1, frames)).unflatten(2, (height, width))
+            return LayerTokens(cls_token.unflatten(0, (-1, frames)), patches)
+        patches = patches.unflatten(1, (height, width, frames))  # (B, h, w, T, D)
+        return LayerTokens(cls_token, patches.permute(0, 3, 1, 2, 4))
+
     def embed(self, clip: Tensor) -> tuple[Tensor, TokenGrid]:
         """Tokens with their place and time, in the shape the blocks take (paper eq. 1)."""
         patches = self.patch_embed(clip)  # (B, T, h, w, D)
         grid = TokenGrid(*patches.shape[1:4])
-        pos_embed = resize_spatial(self.pos_embed, self.grid[1:], grid[1:])  # (1, 1 + N, D)
-        patches = patches.flatten(2, 3) + pos_embed[:, 1:]  # (B, T, N, D)
-        if self.time_embed is None:
-            patches = patches.flatten(0, 1)  # (B*T, N, D)
-        else:
+        patches = patches.flatten(2, 3)  # (B, T, N, D)
+        cls_token: Tensor = self.cls_token  # (1, 1, D)
+        if self.pos_embed is not None:
+            pos_embed = resize_spatial(self.pos_embed, self.grid[1:], grid[1:])  # (1, 1 + N, D)
+            patches, cls_token = patches + pos_embed[:, 1:], cls_token + pos_embed[:, :1]
+        if self.time_embed is not None:
             time_embed = resize_temporal(self.time_embed, grid.frames)  # (1, T, D)
             patches = patches + time_embed[:, :, None]  # (B, T, N, D)
-            patches = patches.transpose(1, 2).flatten(1, 2)  # (B, N*T, D)
-        cls_token = (self.cls_token + pos_embed[:, :1]).expand(patches.shape[0], -1, -1)
-        return self.pos_drop(torch.cat([cls_token, patches], dim=1)), grid
+        if self.per_frame:
+            sequences = patches.flatten(0, 1)  # (B*T, N, D)
+        else:
+            sequences = patches.transpose(1, 2).flatten(1, 2)  # (B, N*T, D)
+        cls_token = cls_token.expand(sequences.shape[0], -1, -1)
+        return self.pos_drop(torch.cat([cls_token, sequences], dim=1)), grid
 
     def set_grad_checkpointing(self, enable: bool) -> None:
         """Recompute each block in the backward pass: one forward more, one block's memory."""
@@ -144,7 +229,9 @@ def init_weights(
     network: VisionTransformer,
     *,
     init_std: float,
+    pos_embed_init: str,
     pos_embed_std: float,
+    time_embed_init: str,
     time_embed_std: float,
     temporal_fc_zero_init: bool,
 ) -> None:
@@ -152,20 +239,24 @@ def init_weights(
 
     ====================  =============================================================
     cls_token             truncated normal, std 0.02
-    pos_embed             truncated normal, std `pos_embed_std` (0.02 as released)
-    time_embed            zeros as released; normal of `time_embed_std` where that is > 0
+    pos_embed             `pos_embed_init` of `pos_embed_std` (normal, 0.02 as released)
+    time_embed            `time_embed_init` of `time_embed_std` (zeros as released)
     patch_embed.proj      PyTorch's default for a convolution, as released
     linear layers, head   truncated normal, std `init_std` (0.02 as released); bias 0
-    temporal_fc           zeros as released; like any linear layer if not `temporal_fc_zero_init`
+    temporal_fc, and      zeros as released; like any linear layer if not
+    width_fc, local_fc    `temporal_fc_zero_init`
     norms                 weight 1, bias 0
     ====================  =============================================================
+
+    An embedding starts "normal" or "sincos" (`pos_embed.draw`), and as zeros where its std is 0.
 
     The released zeros suit an image ViT that is inflated: the network starts as that ViT on every
     frame. From scratch they mean that no order of frames can be told from another until
     `time_embed` has moved, and `temporal_attn` learns nothing until `temporal_fc` has. Likewise a
     std of 0.02 suits a width of 768; a narrow network starts with a signal that is lost in its
     layers, and about ``1 / sqrt(embed_dim)`` keeps it; places and times of about the size of the
-    patches' own tokens are told apart from the first step.
+    patches' own tokens are told apart from the first step. Sines and cosines tell near from far
+    before anything is learnt, which random values do not.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -173,12 +264,13 @@ def init_weights(
         elif isinstance(module, nn.Conv2d | nn.LayerNorm):
             module.reset_parameters()
     nn.init.trunc_normal_(network.cls_token, std=0.02)
-    nn.init.trunc_normal_(network.pos_embed, std=pos_embed_std)
+    if network.pos_embed is not None:
+        draw(network.pos_embed, network.grid[1:], pos_embed_init, pos_embed_std)
     if network.time_embed is not None:
-        nn.init.normal_(network.time_embed, std=time_embed_std)
+        draw(network.time_embed, network.grid[:1], time_embed_init, time_embed_std)
     if temporal_fc_zero_init:
-        for name, parameter in network.named_parameters():
-            if ".temporal_fc." in name:
+        for name, parameter in network.blocks.named_parameters():
+            if "_fc." in name:
                 nn.init.zeros_(parameter)
 
 
@@ -187,6 +279,25 @@ def init_linear(linear: nn.Linear, std: float) -> None:
     nn.init.trunc_normal_(linear.weight, std=std)
     if linear.bias is not None:
         nn.init.zeros_(linear.bias)
+
+
+def classifier(dim: int, hidden_dim: int, num_classes: int) -> nn.Module:
+    """From the class token to logits: one linear layer, or two around a GELU; nothing for 0."""
+    if num_classes == 0:
+        return nn.Identity()
+    if hidden_dim == 0:
+        return nn.Linear(dim, num_classes)
+    fc1, fc2 = nn.Linear(dim, hidden_dim), nn.Linear(hidden_dim, num_classes)
+    return nn.Sequential(OrderedDict(fc1=fc1, act=nn.GELU(), fc2=fc2))
+
+
+def layer_indices(layers: Sequence[int] | None, depth: int) -> set[int]:
+    """The indices of `layers` from 0; all of them for None."""
+    if layers is None:
+        return set(range(depth))
+    if unknown := [layer for layer in layers if not -depth <= layer < depth]:
+        raise UserError(f"There is no layer {unknown[0]}: the network has {depth}, from 0.")
+    return {layer % depth for layer in layers}
 
 
 def embedding(length: int, dim: int) -> nn.Parameter:

@@ -1,24 +1,47 @@
 """The registered entry points, under the released names.
 
-Both hold the network as their attribute `model`, so their parameter names start with ``model.``, as
+All hold the network as their attribute `model`, so their parameter names start with ``model.``, as
 in the released checkpoint files; `VisionTransformer` itself has the names without it.
+
+``timesformer_SIZE`` and ``timesformer_VARIANT`` are `TimeSformer` with the arguments of `SIZES` and
+`VARIANTS`; arguments that are given win.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from timesformer.models.build import MODEL_REGISTRY, VideoClassifier
 from timesformer.models.pretrained import load_pretrained
-from timesformer.models.transformer import VisionTransformer
+from timesformer.models.transformer import LayerTokens, VisionTransformer
 
 __all__ = ["TimeSformer", "VisionTransformer", "vit_base_patch16_224"]
 
 logger = logging.getLogger("timesformer")
+
+
+SIZES: dict[str, dict[str, Any]] = {  # ViT (arXiv 2010.11929), the small ones DeiT (2012.12877)
+    "tiny": {"embed_dim": 192, "depth": 12, "num_heads": 3},
+    "small": {"embed_dim": 384, "depth": 12, "num_heads": 6},
+    "base": {"embed_dim": 768, "depth": 12, "num_heads": 12},
+    "large": {"embed_dim": 1024, "depth": 24, "num_heads": 16},
+    "huge": {"embed_dim": 1280, "depth": 32, "num_heads": 16},
+}
+
+VARIANTS: dict[str, dict[str, Any]] = {  # of the paper, all of the base size
+    "hr": {"num_frames": 16, "img_size": 448},
+    "l": {"num_frames": 96},
+    "l_ssv2": {"num_frames": 64, "num_classes": 174},
+    "howto100m_8": {"num_frames": 8, "num_classes": 1059},
+    "howto100m_32": {"num_frames": 32, "num_classes": 1059},
+    "howto100m_64": {"num_frames": 64, "num_classes": 1059},
+    "howto100m_96": {"num_frames": 96, "num_classes": 1059},
+}
 
 
 @MODEL_REGISTRY.register("TimeSformer")
@@ -27,8 +50,8 @@ class TimeSformer(VideoClassifier):
 
     Args:
         img_size, patch_size, num_classes, num_frames, attention_type: see `VisionTransformer`.
-        pretrained_model: path of a weights file (see `load_pretrained`), or empty for random
-            weights; what came of the file is logged.
+        pretrained_model: weights to start from, a path or an address (see `load_pretrained`), or
+            empty for random ones; what came of them is logged.
         geometry: any other argument of `VisionTransformer`.
     """
 
@@ -61,6 +84,12 @@ class TimeSformer(VideoClassifier):
     def forward_features(self, clip: Tensor) -> Tensor:
         return self.model.forward_features(clip)
 
+    def forward_intermediates(
+        self, clip: Tensor, layers: Sequence[int] | None = None, *, norm: bool = False
+    ) -> list[LayerTokens]:
+        """The tokens after each block: see `VisionTransformer.forward_intermediates`."""
+        return self.model.forward_intermediates(clip, layers, norm=norm)
+
     def set_grad_checkpointing(self, enable: bool) -> None:
         self.model.set_grad_checkpointing(enable)
 
@@ -72,3 +101,7 @@ class TimeSformer(VideoClassifier):
 def vit_base_patch16_224(**geometry: Any) -> TimeSformer:
     """The model name in the released configs: base-16 at 224 pixels unless `geometry` differs."""
     return TimeSformer(**geometry)
+
+
+for _name, _stated in (SIZES | VARIANTS).items():
+    MODEL_REGISTRY.register(f"timesformer_{_name}")(partial(TimeSformer, **_stated))

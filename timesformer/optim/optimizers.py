@@ -24,6 +24,7 @@ def build_optimizer(model: Decayable, cfg: CfgNode) -> torch.optim.Optimizer:
         model,
         weight_decay=cfg.SOLVER.WEIGHT_DECAY,
         zero_for_1d=cfg.SOLVER.ZERO_WD_1D_PARAM,
+        head_lr_scale=cfg.SOLVER.HEAD_LR_SCALE,
     )
     if cfg.SOLVER.OPTIMIZING_METHOD == "sgd":
         return torch.optim.SGD(
@@ -39,25 +40,31 @@ def build_optimizer(model: Decayable, cfg: CfgNode) -> torch.optim.Optimizer:
 
 
 def parameter_groups(
-    model: Decayable, *, weight_decay: float, zero_for_1d: bool
+    model: Decayable, *, weight_decay: float, zero_for_1d: bool, head_lr_scale: float = 1.0
 ) -> list[dict[str, Any]]:
-    """One group with `weight_decay`; a second without it for biases, norms and embeddings if asked.
+    """The parameters by what they share: ``weight_decay`` and ``lr_scale``, for `set_lr`.
 
     The released code decays every parameter (its list of exceptions is never read), and the
-    published numbers come from that: `zero_for_1d` False.
+    published numbers come from that: `zero_for_1d` False. True spares biases, norms, embeddings.
     """
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    if not zero_for_1d:
-        return [{"params": [p for _, p in named], "weight_decay": weight_decay}]
-    spared = model.no_weight_decay()
-    decayed = [p for name, p in named if p.ndim > 1 and name not in spared]
-    others = [p for name, p in named if p.ndim <= 1 or name in spared]
+    exempt = model.no_weight_decay()
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            in_head = head_lr_scale != 1 and "head" in name.split(".")
+            is_spared = zero_for_1d and (parameter.ndim <= 1 or name in exempt)
+            groups.setdefault((in_head, is_spared), []).append(parameter)
     return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {
+            "params": groups[in_head, is_spared],
+            "weight_decay": 0.0 if is_spared else weight_decay,
+            "lr_scale": head_lr_scale if in_head else 1.0,
+        }
+        for in_head, is_spared in sorted(groups)
     ]
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """The learning rate of the schedule, times what each group makes of it."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["lr_scale"]

@@ -1,11 +1,15 @@
-"""Weights files: their tensors under plain names, without executing anything in them."""
+"""Weights files: what they hold, read without executing anything in them."""
 
 from __future__ import annotations
 
+import json
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -14,27 +18,35 @@ from timesformer.errors import UserError
 
 State = dict[str, Tensor]
 
-CONTAINERS = ("model_state", "state_dict", "model")  # released TimeSformer and ours, timm, DeiT
-WRAPPERS = re.compile(r"^(module\.|model\.)+")  # DDP, and the registered entry points
+# Released TimeSformer and ours; Lightning and MMAction2; DeiT; averages of timm; DINO; DeepSpeed.
+CONTAINERS = (
+    "model_state",
+    "state_dict_ema",
+    "state_dict",
+    "model_ema",
+    "model",
+    "teacher",
+    "student",
+    "module",
+)
 SHOWN_NAMES = 3
 
 
-def load_state_file(path: str | Path) -> State:
-    """The tensors of a weights file under plain names, on the CPU; nothing in it is executed.
+def read_state(path: Path) -> tuple[State, Mapping[str, Any]]:
+    """The tensors of a weights file under the names in it, and what else the file holds.
 
     Args:
-        path: ``.safetensors``, or anything `torch.save` writes (``.pth``, ``.pyth``, ``.pt``): a
-            state dict, or a checkpoint that holds one under ``model_state``, ``state_dict`` or
-            ``model``. Prefixes ``module.`` and ``model.`` are taken off the names.
+        path: ``.safetensors``; ``.npz`` (JAX); or anything `torch.save` writes (``.pth``,
+            ``.pyth``, ``.pt``, ``.bin``): a state dict, or a checkpoint that holds one under a
+            name of `CONTAINERS`.
 
     Raises:
-        UserError: no such file, unreadable or truncated, in need of code, or without a state dict.
+        UserError: unreadable or truncated, in need of code, or without a state dict.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"There is no weights file '{path}': check the path.")
-    content = read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
-    return {WRAPPERS.sub("", name): tensor for name, tensor in unwrap(content, path).items()}
+    readers = {".safetensors": read_safetensors, ".npz": read_npz}
+    content = readers.get(path.suffix, read_pickle)(path)
+    state = unwrap(content, path)
+    return dict(state), {} if content is state or not isinstance(content, Mapping) else content
 
 
 def read_safetensors(path: Path) -> State:
@@ -42,6 +54,15 @@ def read_safetensors(path: Path) -> State:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
+        raise unreadable(path, error) from error
+
+
+def read_npz(path: Path) -> State:
+    """The arrays of a NumPy archive, as JAX projects publish them."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: torch.from_numpy(np.array(archive[name])) for name in archive.files}
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise unreadable(path, error) from error
 
 
@@ -57,6 +78,17 @@ def read_pickle(path: Path) -> object:
                 f"({wanted[1]}). Ask for a file that holds tensors alone, best as .safetensors."
             ) from error
         raise unreadable(path, error) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; UserError for anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    if not isinstance(content, dict):
+        raise UserError(f"'{path}' holds no JSON object (it is a {type(content).__name__}).")
+    return content
 
 
 def unreadable(path: Path, error: Exception) -> UserError:

@@ -1,0 +1,84 @@
+"""Weights of any source and format, under our names, with what is known of their network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from timesformer.errors import UserError
+from timesformer.weights.files import State, read_json, read_state
+from timesformer.weights.formats import to_our_names
+from timesformer.weights.geometry import from_config_json, from_state, recorded
+from timesformer.weights.sources import fetch
+
+# What Transformers writes into a folder, best first.
+FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of one network under our names, on the CPU."""
+
+    state: State
+    source: str
+    """As it was asked for."""
+    format: str = "TimeSformer"
+    """The program the file comes from, for people."""
+    dropped: list[str] = field(default_factory=list)
+    """Names in the file that no network here has a use for."""
+    changes: list[str] = field(default_factory=list)
+    """What was changed besides names and layout, a line each."""
+    stated: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of `VisionTransformer` that the file, or the one beside it, states."""
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """Arguments of `VisionTransformer`: those stated, the others read off the tensors."""
+        return {**from_state(self.state), **self.stated}
+
+
+def read_weights(source: str | Path) -> Weights:
+    """Weights from a path or an address (`fetch`), of any known format (`formats.FORMATS`).
+
+    A folder is read as Transformers writes it: its config.json and its one weights file. A
+    ``.json`` of the same name beside a file states its geometry (as `export` writes it).
+
+    Raises:
+        UserError: nothing there, unreadable, in need of code, or of an unknown format.
+    """
+    path = fetch(source)
+    file = weights_file(path)
+    state, rest = read_state(file)
+    translation = to_our_names(state, str(source))
+    return Weights(
+        translation.state,
+        str(source),
+        translation.format,
+        translation.dropped,
+        translation.changes,
+        stated_geometry(file, rest),
+    )
+
+
+def weights_file(path: Path) -> Path:
+    """`path`, or the weights file in the folder `path`."""
+    if not path.is_dir():
+        return path
+    for name in FOLDER_FILES:
+        if (path / name).is_file():
+            return path / name
+    raise UserError(
+        f"The folder '{path}' holds no weights: none of {', '.join(FOLDER_FILES)}. Name the file."
+    )
+
+
+def stated_geometry(file: Path, rest: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file, or a JSON file beside it, says of its network."""
+    beside, config = file.with_suffix(".json"), file.parent / "config.json"
+    if beside.is_file():
+        return recorded(read_json(beside))
+    if file.name in FOLDER_FILES and config.is_file():
+        return from_config_json(read_json(config))
+    return recorded(rest)
