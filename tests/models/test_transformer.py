@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from tests.models.tiny import clip, randomise, tiny_network
 from timesformer.errors import UserError
 from timesformer.models.attention import ATTENTION_SCHEMES
-from timesformer.models.pos_embed import resize_spatial, resize_temporal
+from timesformer.models.pos_embed import resize_spatial, resize_temporal, sines_and_cosines
 from timesformer.models.transformer import init_weights
 
 SCHEMES = ATTENTION_SCHEMES.names()
@@ -127,3 +129,111 @@ def test_construction_leaves_the_default_device_alone() -> None:
     assert {p.device.type for p in tiny_network().parameters()} == {"cpu"}
     with torch.device("meta"):
         assert {p.device.type for p in tiny_network().parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("attention_type", SCHEMES)
+def test_without_positions_the_places_of_patches_do_not_matter(attention_type: str) -> None:
+    """Schemes that group patches by place keep the places that share a group."""
+    swapped = clip().unflatten(3, (2, 8)).flip(3).flatten(3, 4)  # the two rows of patches
+
+    def change_when_rows_are_swapped(pos_embed: str) -> float:
+        network = tiny_network(attention_type, pos_embed=pos_embed).eval()
+        randomise(network)
+        return (network(swapped) - network(clip())).abs().max().item()
+
+    assert change_when_rows_are_swapped("none") < 1e-5  # rounding: sums in another order
+    assert change_when_rows_are_swapped("space_time") > 1e-4
+    network = tiny_network(attention_type, pos_embed="none")
+    assert network.pos_embed is None
+    assert network.time_embed is None
+
+
+def test_positions_in_space_alone_leave_the_order_of_frames_unknown() -> None:
+    network = tiny_network(pos_embed="space").eval()
+    randomise(network)
+    assert network.time_embed is None
+    torch.testing.assert_close(network(clip().flip(2)), network(clip()), rtol=1e-4, atol=1e-5)
+
+
+def test_unknown_positions_are_refused() -> None:
+    with pytest.raises(UserError, match="pos_embed is 'time'.*space_time, space, none"):
+        tiny_network(pos_embed="time")
+    with pytest.raises(UserError, match="cannot start as 'ones'; choose normal or sincos"):
+        tiny_network(pos_embed_init="ones")
+    with pytest.raises(UserError, match=r"width of 30 \(embed_dim\) .*multiple of 4"):
+        tiny_network(embed_dim=30, pos_embed_init="sincos")
+
+
+def test_sines_and_cosines_are_those_of_their_definition() -> None:
+    waves = sines_and_cosines((2, 3), 8)
+    assert waves.shape == (6, 8)
+    row, column = 1, 2
+    expected = []
+    for place in (row, column):
+        angles = [place / 10_000 ** (i / 2) for i in range(2)]
+        expected += [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
+    assert waves[row * 3 + column].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_sincos_tells_near_from_far_before_anything_is_learnt() -> None:
+    network = tiny_network(
+        num_frames=16,
+        img_size=128,
+        embed_dim=48,
+        pos_embed_init="sincos",
+        pos_embed_std=0.5,
+        time_embed_init="sincos",
+        time_embed_std=0.7,
+    )
+    time = network.time_embed[0]
+    distances = (time - time[0]).norm(dim=1)
+    assert distances[1] < distances[3] < distances[8]
+    assert time.square().mean().sqrt().item() == pytest.approx(0.7, rel=1e-3)
+    assert not network.pos_embed[0, 0].any()
+    assert isinstance(network.pos_embed, torch.nn.Parameter)
+
+
+def test_head_of_the_paper_has_a_hidden_layer() -> None:
+    network = tiny_network(head_hidden_dim=7).eval()
+    randomise(network)
+    assert [name for name, _ in network.head.named_parameters()] == [
+        "fc1.weight",
+        "fc1.bias",
+        "fc2.weight",
+        "fc2.bias",
+    ]
+    features = network.forward_features(clip())
+    hidden = torch.nn.functional.gelu(network.head.fc1(features))
+    assert torch.equal(network(clip()), network.head.fc2(hidden))
+    assert tiny_network(head_hidden_dim=7, num_classes=0)(clip()).shape == (2, 24)
+
+
+@pytest.mark.parametrize("attention_type", SCHEMES)
+def test_tokens_of_every_layer(attention_type: str) -> None:
+    network = tiny_network(attention_type, depth=3, img_size=(16, 24)).eval()
+    randomise(network)
+    views = clip(height=16, width=24)
+    layers = network.forward_intermediates(views)
+    assert [tokens.patches.shape for tokens in layers] == [(2, 4, 2, 3, 24)] * 3
+    # The class token of the last layer, averaged and normed, is what the head reads.
+    cls_token = layers[-1].cls_token
+    if network.per_frame:
+        cls_token = cls_token.mean(dim=1)
+    assert torch.equal(network.norm(cls_token), network.forward_features(views))
+    normed = network.forward_intermediates(views, [-1], norm=True)
+    assert torch.equal(normed[0].patches, network.norm(layers[2].patches))
+    assert len(network.forward_intermediates(views, [0, 2])) == 2
+    with pytest.raises(UserError, match="no layer 3: the network has 3"):
+        network.forward_intermediates(views, [3])
+
+
+def test_tokens_lie_where_their_patches_do() -> None:
+    """Without blocks, the tokens are the embedded patches of their frame, row and column."""
+    network = tiny_network(depth=1, img_size=(16, 24), pos_embed="none").eval()
+    torch.nn.init.zeros_(network.blocks[0].attn.proj.weight)
+    torch.nn.init.zeros_(network.blocks[0].mlp.fc2.weight)
+    views = clip(height=16, width=24)
+    (tokens,) = network.forward_intermediates(views)
+    patch = views[1, :, 3, 8:16, 16:24]  # frame 3, row 1, column 2 of the second clip
+    expected = network.patch_embed.proj(patch[None]).flatten()
+    torch.testing.assert_close(tokens.patches[1, 3, 1, 2], expected)

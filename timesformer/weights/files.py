@@ -60,7 +60,8 @@ def read_safetensors(path: Path) -> State:
 def read_npz(path: Path) -> State:
     """The arrays of a NumPy archive, as JAX projects publish them."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because of a broken archive NumPy forgets to close the file.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: torch.from_numpy(np.array(archive[name])) for name in archive.files}
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise unreadable(path, error) from error
