@@ -7,7 +7,10 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 
-TEST = ["pytest>=8", "pytest-timeout"]
+HUB = ["huggingface_hub"]  # hf:// and timm:// sources of weights
+EXPORT = ["onnx", "onnxruntime", "onnxscript"]
+# The last two are other implementations that the tests compare with.
+TEST = ["pytest>=8", "pytest-timeout", *HUB, *EXPORT, "timm", "transformers"]
 DEV = ["ruff", "mypy>=1.11", "pre-commit", "types-PyYAML", "types-simplejson"]
 
 
@@ -42,5 +45,5 @@ setup(
         "tqdm",
         "yacs",
     ],
-    extras_require={"test": TEST, "dev": TEST + DEV},
+    extras_require={"hub": HUB, "export": EXPORT, "test": TEST, "dev": TEST + DEV},
 )

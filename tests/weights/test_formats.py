@@ -134,6 +134,11 @@ GEOMETRIES: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"image_size": 24, "num_hidden_layers": 1, "num_attention_heads": 4, "num_frames": 3},
         {"img_size": 24, "depth": 1, "num_heads": 4, "num_frames": 3},
     ),
+    ({"image_size": 32, "num_frames": 8}, {"img_size": 32, "num_frames": 8}),
+    (
+        {"image_size": 96, "patch_size": 16, "num_frames": 16},
+        {"img_size": 96, "patch_size": 16, "num_frames": 16},
+    ),
     (
         {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "qkv_bias": False},
         {"embed_dim": 32, "mlp_ratio": 2.0, "num_heads": 2, "qkv_bias": False},
@@ -151,13 +156,24 @@ def test_transformers_timesformer_gives_the_same_logits(
     assert (translation.format, translation.dropped) == ("Transformers TimeSformer", [])
     network = tiny_network(scheme, **ours).eval()
     network.load_state_dict(translation.state)
-    # Their space-only network has logits for every frame, so it is asked for one.
-    frames = 1 if scheme == "space_only" else network.grid.frames
     side = ours.get("img_size", 16)
-    video = clip(frames=frames, height=side, width=side)
+    video = clip(frames=network.grid.frames, height=side, width=side)
     with torch.no_grad():
         expected = oracle(video.transpose(1, 2)).logits
+        if scheme == "space_only":  # theirs does not average: it has logits for every frame
+            video = video.transpose(1, 2).flatten(0, 1)[:, :, None]  # (B*T, C, 1, H, W)
         torch.testing.assert_close(network(video), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES[:2])
+def test_our_weights_give_the_same_logits_there(scheme: str) -> None:
+    network = tiny_network(scheme, img_size=32, num_frames=6).eval()
+    randomise(network)
+    oracle = transformers_timesformer(scheme, image_size=32, num_frames=6)
+    oracle.load_state_dict(to_foreign_names(network.state_dict(), "Transformers TimeSformer"))
+    video = clip(frames=6, height=32, width=32)
+    with torch.no_grad():
+        torch.testing.assert_close(oracle(video.transpose(1, 2)).logits, network(video), **CLOSE)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

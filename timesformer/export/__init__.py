@@ -1,0 +1,1 @@
+"""Networks on their way out: weights for other programs, torch.export, ONNX."""
