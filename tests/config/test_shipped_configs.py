@@ -55,7 +55,13 @@ def test_a_shipped_config_builds_its_model(path):
 def test_a_shipped_config_says_what_it_is_for(path):
     head = "".join(line for line in path.read_text().splitlines() if line.startswith("#"))
     assert path.name == "base.yaml" or f"--cfg configs/{path.parent.name}/{path.name}" in head
-    said = ("Reproduces", "Expect", "to see that the", "Nothing is published", "What the MotionShapes")
+    said = (
+        "Reproduces",
+        "Expect",
+        "to see that the",
+        "Nothing is published",
+        "What the MotionShapes",
+    )
     assert any(words in head for words in said)
 
 

@@ -1,12 +1,16 @@
 """The door: what a person's mistakes are answered with. One sentence, status 1, no traceback."""
 
+import os
+import re
 import shutil
 import sys
 
 import pytest
+import torch
 
 from tests.engine.runs import TINY_CONFIG, command, metrics, options, run_process
 from timesformer.checkpoints import files
+from timesformer.models import TimeSformer
 from tools import run_net
 
 
@@ -75,8 +79,60 @@ def test_an_output_that_cannot_be_written(answer, videos, tmp_path):
 
 def test_a_missing_checkpoint_is_said_before_the_training(answer, videos, tmp_path):
     opts = options(videos, tmp_path / "out", TEST__CHECKPOINT_FILE_PATH=tmp_path / "none.pyth")
-    assert "TEST.CHECKPOINT_FILE_PATH: there is no file" in answer(opts)
+    assert "TEST.CHECKPOINT_FILE_PATH: There is no weights file" in answer(opts)
     assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("https://localhost:1/vit.pth", "'https://localhost:1/vit.pth' could not be downloaded"),
+        ("hf://owner/repo", "'hf://owner/repo' could not be fetched .*HF_HUB_OFFLINE is set"),
+        ("timm://vit_small.tag", "'timm://vit_small.tag' could not be fetched .*local path"),
+        ("s3://bucket/vit.pth", "'s3://bucket/vit.pth' cannot be fetched: weights are a path, "),
+        ("hf://owner", r"names nothing on the Hugging Face hub: write hf://owner/repo\[@revision"),
+    ],
+)
+def test_weights_that_cannot_be_had(answer, videos, tmp_path, monkeypatch, source, sentence):
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    said = answer(options(videos, tmp_path / "out", TIMESFORMER__PRETRAINED_MODEL=source))
+    assert re.search(f"^error: TIMESFORMER.PRETRAINED_MODEL: .*{sentence}", said)
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+class Code:
+    """Pickles as a call that makes a directory."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_weights_that_are_no_weights(answer, videos, tmp_path):
+    path, made = tmp_path / "weights.pth", tmp_path / "made"
+
+    def test_them(**changes):
+        opts = options(videos, tmp_path / "out", TEST__CHECKPOINT_FILE_PATH=path, **changes)
+        return answer([*opts, "TRAIN.ENABLE", "False"])
+
+    torch.save({"model_state": {"cls_token": Code(made)}}, path)
+    assert "was refused: to load it, Python would have to execute code from it" in test_them()
+    assert not made.exists()
+    network = TimeSformer(
+        img_size=32, patch_size=8, num_classes=4, embed_dim=16, depth=2, num_heads=4
+    )
+    state = network.state_dict()
+    torch.save(state, path)
+    assert "lacks tensors that the model has: blocks.2." in test_them(TIMESFORMER__DEPTH=3)
+    torch.save({n: t for n, t in state.items() if ".head." not in n}, path)
+    assert "leaves weights of the model random, first head.weight" in test_them()
+    path.write_bytes(path.read_bytes()[:1000])
+    assert "it is truncated or of another kind" in test_them()
 
 
 def test_no_memory_for_the_model(answer, videos, tmp_path):

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from tests.models.tiny import GEOMETRY, clip, load_state, randomise, tiny_network
 from timesformer.errors import UserError
 from timesformer.models import TimeSformer, VisionTransformer
+from timesformer.models.build import load_pretrained
 from timesformer.models.pos_embed import SpatialMode, resize_spatial, resize_temporal
-from timesformer.models.pretrained import load_pretrained, load_weights
+from timesformer.models.pretrained import load_weights
 from timesformer.weights.load import Weights, read_weights
 
 
@@ -328,6 +329,6 @@ def test_a_file_without_a_state_dict(tmp_path: Path, content: object, sentence: 
         read_weights(path)
 
 
-def test_a_model_that_is_no_timesformer(tmp_path: Path) -> None:
+def test_a_model_that_is_none_of_ours(trained: VisionTransformer) -> None:
     with pytest.raises(UserError, match="Linear is no model that weights could be fitted to"):
-        load_pretrained(nn.Linear(2, 2), tmp_path / "weights.pth")
+        load_state(nn.Linear(2, 2), trained.state_dict())

@@ -2,7 +2,8 @@
 
 A checkpoint holds ``epoch`` (index of the last finished epoch, as in the released files),
 ``model_state``, ``optimizer_state``, ``scaler_state``, ``best_top1_err``, ``cfg`` (YAML text),
-``geometry`` (what network it is: arguments of `VisionTransformer`, empty for others) and ``version``. Nothing random is stored: randomness is a function of the seed and of where the run is.
+``geometry`` (`VideoClassifier.geometry`) and ``version``. Nothing random is stored: randomness is a
+function of the seed and of where the run is.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
 from fvcore.common.config import CfgNode
-from torch import nn
 
 import timesformer
 from timesformer.checkpoints import files
 from timesformer.errors import UserError
-from timesformer.models.pretrained import geometry_of, network_of
+
+if TYPE_CHECKING:
+    from timesformer.models.build import VideoClassifier
 
 log = logging.getLogger("timesformer")
 
@@ -64,7 +66,7 @@ SPENT = ("NUM_GPUS", "NUM_PROCS", "NUM_SHARDS", "TRAIN.BATCH_SIZE", "DATA.PATH_P
 class TrainState:
     """Everything that changes while a run trains."""
 
-    model: nn.Module
+    model: VideoClassifier
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     epochs_done: int = 0
@@ -78,7 +80,7 @@ class TrainState:
             "scaler_state": self.scaler.state_dict(),
             "best_top1_err": self.best_top1_err,
             "cfg": cfg.dump(),
-            "geometry": geometry_of(network_of(self.model)),
+            "geometry": self.model.geometry,
             "version": timesformer.__version__,
         }
 

@@ -11,8 +11,7 @@ from timesformer.checkpoints import files
 from timesformer.checkpoints.state import TrainState, check_same_run
 from timesformer.distributed.process import Process, from_main
 from timesformer.errors import UserError
-from timesformer.models.build import loading
-from timesformer.models.pretrained import load_pretrained
+from timesformer.models.build import load_pretrained, loading
 from timesformer.weights.sources import fetch
 
 log = logging.getLogger("timesformer")

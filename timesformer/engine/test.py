@@ -19,7 +19,8 @@ from timesformer.errors import UserError
 from timesformer.evaluation.results import write_failures, write_predictions
 from timesformer.logs import Silent
 from timesformer.models.pos_embed import SpatialMode
-from timesformer.models.pretrained import load_pretrained
+from timesformer.models.pretrained import load_weights
+from timesformer.weights.load import read_weights
 
 log = logging.getLogger("timesformer")
 
@@ -62,7 +63,7 @@ def choose_checkpoint(cfg: CfgNode) -> str:
 
 def load_tested_weights(model: nn.Module, source: str, mode: SpatialMode) -> None:
     """Load all weights; UserError where some would stay random: such a test means nothing."""
-    report = load_pretrained(model, source, pos_embed_mode=mode)
+    report = load_weights(model, read_weights(source), pos_embed_mode=mode)
     log.info("%s", report)
     if report.new:
         raise UserError(

@@ -6,7 +6,6 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,22 +19,15 @@ log = logging.getLogger("timesformer")
 Writer = Callable[[Weights, Path], str]
 
 
-@dataclass(frozen=True)
-class Target:
-    """What can be written: by whom, and how its files may end; no ending means a folder."""
-
-    write: Writer
-    endings: tuple[str, ...]
-
-
 CHECKPOINT = (".pyth", ".pth", ".pt", ".bin")  # what is read as `torch.save` writes it
-TARGETS = {
-    "released": Target(formats.write_released, CHECKPOINT),
-    "transformers": Target(formats.write_transformers, ()),
-    "mmaction2": Target(formats.write_mmaction2, CHECKPOINT),
-    "safetensors": Target(formats.write_safetensors, (".safetensors",)),
-    "torch_export": Target(programs.write_torch_export, (".pt2",)),
-    "onnx": Target(programs.write_onnx, (".onnx",)),
+# What can be written: by whom, and how its file may end; no ending means a folder.
+TARGETS: dict[str, tuple[Writer, tuple[str, ...]]] = {
+    "released": (formats.write_released, CHECKPOINT),
+    "transformers": (formats.write_transformers, ()),
+    "mmaction2": (formats.write_mmaction2, CHECKPOINT),
+    "safetensors": (formats.write_safetensors, (".safetensors",)),
+    "torch_export": (programs.write_torch_export, (".pt2",)),
+    "onnx": (programs.write_onnx, (".onnx",)),
 }
 
 
@@ -66,13 +58,12 @@ def convert(
             cannot be written to, or a result that is not the same. Nothing is left at `out` then.
     """
     out = Path(out)
-    target = target_for(out, to, overwrite)
+    write = writer_for(out, to, overwrite)
     if to == "onnx":
         programs.check_onnx_packages()
     sizes = {"num_heads": num_heads, "num_frames": num_frames, "img_size": img_size}
     wanted = {name: positive(name, size) for name, size in sizes.items() if size is not None}
     weights = as_network(read_weights(source), wanted)
-    write = target.write
     if class_names is not None:
         names = read_class_names(Path(class_names), to, weights.stated["num_classes"])
         write = partial(formats.write_transformers, class_names=names)
@@ -80,11 +71,11 @@ def convert(
     log.info("Wrote %s (%s): %s", out, to, proof)
 
 
-def target_for(out: Path, to: str, overwrite: bool) -> Target:
+def writer_for(out: Path, to: str, overwrite: bool) -> Writer:
     """UserError unless `to` is known and may be written to `out`."""
     if to not in TARGETS:
         raise UserError(f"--to is '{to}'; it must be one of {', '.join(TARGETS)}.")
-    endings = TARGETS[to].endings
+    write, endings = TARGETS[to]
     if endings and out.suffix not in endings:
         raise UserError(f"'{out}' must end in {' or '.join(endings)} for --to {to}.")
     if out.exists() and out.is_dir() == bool(endings):
@@ -93,7 +84,7 @@ def target_for(out: Path, to: str, overwrite: bool) -> Target:
             f"--to {to} writes a {kinds[0]}, and '{out}' is a {kinds[1]}: name another."
         )
     check_free(out, overwrite)
-    return TARGETS[to]
+    return write
 
 
 def check_free(path: Path, overwrite: bool) -> None:

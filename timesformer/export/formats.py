@@ -21,6 +21,7 @@ from torch import Tensor
 import timesformer
 from timesformer.config import load_config
 from timesformer.errors import UserError
+from timesformer.models.build import KEY_OF
 from timesformer.weights.files import summary
 from timesformer.weights.formats import to_foreign_names
 from timesformer.weights.geometry import IN_CONFIG_JSON
@@ -149,24 +150,14 @@ def refuse(weights: Weights, program: str, findings: Mapping[str, bool]) -> None
 
 def config_text(geometry: Mapping[str, Any]) -> str:
     """YAML of a config of this package that builds the network; empty if there is none."""
-    side, patch = geometry["img_size"], geometry["patch_size"]
+    side = geometry["img_size"]
     if not isinstance(side, int) or geometry["in_chans"] != 3 or geometry["num_classes"] == 0:
         return ""
-    keys = {
-        "DATA.NUM_FRAMES": geometry["num_frames"],
-        "DATA.TRAIN_CROP_SIZE": side,
-        "DATA.TEST_CROP_SIZE": side,
-        # 256 and 320 for 224, as in the released configs.
-        "DATA.TRAIN_JITTER_SCALES": [side * 8 // 7, side * 10 // 7],
-        "MODEL.NUM_CLASSES": geometry["num_classes"],
-        "TIMESFORMER.PATCH_SIZE": patch,
-        "TIMESFORMER.ATTENTION_TYPE": geometry["attention_type"],
-        "TIMESFORMER.EMBED_DIM": geometry["embed_dim"],
-        "TIMESFORMER.DEPTH": geometry["depth"],
-        "TIMESFORMER.NUM_HEADS": geometry["num_heads"],
-        "TIMESFORMER.MLP_RATIO": float(geometry["mlp_ratio"]),
-        "TIMESFORMER.QKV_BIAS": geometry["qkv_bias"],
-    }
+    keys = {KEY_OF.get(name, f"TIMESFORMER.{name.upper()}"): geometry[name] for name in geometry}
+    keys["DATA.INPUT_CHANNEL_NUM"] = [3]
+    keys["DATA.TEST_CROP_SIZE"] = side
+    # 256 and 320 for 224, as in the released configs.
+    keys["DATA.TRAIN_JITTER_SCALES"] = [side * 8 // 7, side * 10 // 7]
     return str(load_config(None, [part for pair in keys.items() for part in pair]).dump())
 
 
@@ -192,7 +183,7 @@ def config_json(weights: Weights, class_names: Sequence[str]) -> dict[str, Any]:
 
 
 def preprocessor_json(geometry: Mapping[str, Any], mean: float, std: float) -> dict[str, Any]:
-    """Transformers' preprocessor_config.json: a test with one crop, as the released code does it."""
+    """Transformers' preprocessor_config.json: what a test with one crop does to a frame."""
     side, channels = geometry["img_size"], geometry["in_chans"]
     return {
         "image_processor_type": "VideoMAEImageProcessor",

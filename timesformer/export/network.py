@@ -13,7 +13,7 @@ from timesformer.errors import UserError
 from timesformer.models import VisionTransformer
 from timesformer.models.inflate import has_added_attention
 from timesformer.models.pretrained import load_weights
-from timesformer.weights.files import State, summary
+from timesformer.weights.files import summary
 from timesformer.weights.load import Weights
 
 log = logging.getLogger("timesformer")
@@ -32,13 +32,12 @@ def as_network(weights: Weights, wanted: Mapping[str, int]) -> Weights:
     Raises:
         UserError: another network, tensors and geometry that do not agree, or impossible sizes.
     """
-    geometry = {**known_geometry(weights), **{k: v for k, v in wanted.items() if k == "num_heads"}}
-    log.info("Read %s (%s): %s", weights.source, weights.format, in_words(geometry))
+    geometry = known_geometry(weights)
+    geometry |= {name: size for name, size in wanted.items() if name == "num_heads"}
+    log.info("Read %s (%s): %s", weights.source, weights.format, geometry)
     if guesses := [f"{name} {geometry[name]}" for name in guessed(weights) if name not in wanted]:
         log.info("Assumed, because the file does not state it: %s", ", ".join(guesses))
-    if weights.dropped:
-        log.info("Left out: %s", summary(weights.dropped))
-    for change in weights.changes:
+    for change in [f"{name} left out" for name in weights.dropped] + weights.changes:
         log.info("Changed: %s", change)
     # Copies, because views of a larger tensor would take the whole of it along.
     state = {n: t.clone(memory_format=torch.contiguous_format) for n, t in weights.state.items()}
@@ -51,69 +50,46 @@ def known_geometry(weights: Weights) -> dict[str, Any]:
     """What is stated or can be read off the tensors."""
     try:
         geometry = weights.geometry
-    except (KeyError, ValueError, IndexError) as error:
-        raise not_ours(weights) from error  # patches of several frames, or half of a network
-    if "depth" not in geometry or "embed_dim" not in geometry:
-        raise not_ours(weights)
-    size = geometry["img_size"]
-    if not isinstance(size, int) and len(set(size)) == 1:
-        geometry["img_size"] = size[0]
-    return geometry
-
-
-def not_ours(weights: Weights) -> UserError:
-    return UserError(
-        f"{weights.source} ({weights.format}) holds no TimeSformer and no plain image ViT, and only "
-        "these can be exported: choose another file."
-    )
+        size = geometry["img_size"]
+    except (KeyError, ValueError, IndexError) as error:  # a baseline; patches of several frames
+        raise UserError(
+            f"{weights.source} ({weights.format}) is no TimeSformer and no plain image ViT, and "
+            "only these can be exported: choose another file."
+        ) from error
+    square = isinstance(size, list) and len(size) == 2 and size[0] == size[1]
+    return geometry | ({"img_size": size[0]} if square else {})
 
 
 def guessed(weights: Weights) -> list[str]:
     """Arguments that neither the file nor its tensors tell."""
     names = ["num_heads"]
-    if "pos_embed" not in weights.state:
-        names.append("img_size")
+    names += [] if "pos_embed" in weights.state else ["img_size"]
     if "time_embed" not in weights.state:
-        names.append("num_frames")
+        names += ["num_frames"]
         names += [] if has_added_attention(weights.state) else ["attention_type"]
     return [name for name in names if name not in weights.stated]
 
 
-def in_words(geometry: Mapping[str, Any]) -> str:
-    size = geometry["img_size"]
-    height, width = (size, size) if isinstance(size, int) else size
-    return (
-        f"{geometry['attention_type']}, {geometry['num_frames']} frames of {height} x {width}, "
-        f"patches of {geometry['patch_size']}, width {geometry['embed_dim']}, depth "
-        f"{geometry['depth']}, {geometry['num_heads']} heads, {geometry['num_classes']} classes"
-    )
-
-
 def check_fits(weights: Weights) -> None:
     """UserError unless the tensors are those of the network that the geometry describes."""
-    own = build(weights, "meta").state_dict()
-    state = weights.state
-    strange = [n for n in own.keys() | state.keys() if shape_of(n, own) != shape_of(n, state)]
-    if strange:
+    own = {name: t.shape for name, t in build(weights, "meta").state_dict().items()}
+    given = {name: t.shape for name, t in weights.state.items()}
+    if strange := [name for name in {**own, **given} if own.get(name) != given.get(name)]:
         raise UserError(
-            f"The tensors of {weights.source} are not those of the network it is said to hold "
-            f"({in_words(weights.stated)}): {summary(sorted(strange))} differ. State its geometry "
-            "in a .json file of the same name beside it, as --to safetensors writes one."
+            f"The tensors of {weights.source} are not those of {dict(weights.stated)}: "
+            f"{summary(strange)} differ. State the geometry of the network in a .json file of the "
+            "same name beside it, as --to safetensors writes one."
         )
 
 
-def shape_of(name: str, state: Mapping[str, torch.Tensor]) -> torch.Size | None:
-    return state[name].shape if name in state else None
-
-
 def build(weights: Weights, device: str = "cpu") -> VisionTransformer:
-    """The network of ``weights.stated``, with random weights; on "meta" with none."""
+    """The network of ``weights.stated``, with random weights; on "meta" without any."""
     try:
         with torch.device(device):
             return VisionTransformer(**weights.stated)
     except UserError:
         raise
-    # A geometry comes out of a file, and whatever stands in one may be no number at all.
+    # A geometry comes out of a file, and what stands in it may be no number at all.
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise UserError(
             f"{weights.source} states a geometry that no network can have "
@@ -134,11 +110,8 @@ def at_size(weights: Weights, wanted: Mapping[str, int]) -> Weights:
     if resized.stated == weights.stated:
         return weights
     network = build(resized)
-    for line in load_weights(network, weights).resized:
-        log.info("Resized: %s", line)
+    log.info("Resized: %s", summary(load_weights(network, weights).resized))
     own = network.state_dict()
-    state: State = {
-        name: own[name].to(tensor.dtype) if name in EMBEDDINGS else tensor
-        for name, tensor in weights.state.items()
-    }
-    return replace(resized, state=state)
+    both = [name for name in EMBEDDINGS if name in weights.state]
+    new = {name: own[name].to(weights.state[name].dtype) for name in both}
+    return replace(resized, state=weights.state | new)

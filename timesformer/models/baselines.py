@@ -15,9 +15,8 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from timesformer.errors import UserError
-from timesformer.models.build import MODEL_REGISTRY, VideoClassifier
+from timesformer.models.build import MODEL_REGISTRY, VideoClassifier, load_pretrained
 from timesformer.models.layers import check_clip
-from timesformer.models.pretrained import load_pretrained
 
 if TYPE_CHECKING:
     from torchvision.models import ResNet

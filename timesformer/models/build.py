@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
 
 from timesformer.config.defaults import KEYS
 from timesformer.errors import UserError
-from timesformer.models.pretrained import load_pretrained
+from timesformer.models.pos_embed import SpatialMode
+from timesformer.models.pretrained import LoadReport, load_weights
 from timesformer.registry import Registry
+from timesformer.weights.load import read_weights
 
 if TYPE_CHECKING:
     from yacs.config import CfgNode
@@ -25,6 +28,11 @@ class VideoClassifier(nn.Module):
     `forward` takes float (B, C, T, H, W), normalised RGB, and returns logits (B, num_classes) in
     training and evaluation alike.
     """
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """The arguments of `VisionTransformer` that say what network it is; empty for others."""
+        return {}
 
     def forward_features(self, clip: Tensor) -> Tensor:
         """(B, D): what the classification head reads."""
@@ -67,6 +75,17 @@ def build_model(cfg: CfgNode, *, pretrained: bool = True) -> VideoClassifier:
         log.info("%s", load_pretrained(model, cfg.TIMESFORMER.PRETRAINED_MODEL, **loading(cfg)))
     model.set_grad_checkpointing(cfg.TIMESFORMER.GRAD_CHECKPOINTING)
     return model
+
+
+def load_pretrained(
+    model: nn.Module,
+    source: str | Path,
+    *,
+    strict: bool = True,
+    pos_embed_mode: SpatialMode = "bicubic",
+) -> LoadReport:
+    """Loads weights from a path or an address into `model`: see `read_weights`, `load_weights`."""
+    return load_weights(model, read_weights(source), strict=strict, pos_embed_mode=pos_embed_mode)
 
 
 def loading(cfg: CfgNode) -> dict[str, Any]:

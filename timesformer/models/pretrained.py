@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +16,11 @@ from torch import Tensor, nn
 from timesformer.errors import UserError
 from timesformer.models.inflate import has_added_attention, inflate
 from timesformer.models.pos_embed import SpatialMode, resize_spatial, resize_temporal
-from timesformer.weights.files import State, summary
-from timesformer.weights.load import Weights, read_weights
+from timesformer.weights import State
+from timesformer.weights.files import summary
+
+if TYPE_CHECKING:
+    from timesformer.weights.load import Weights
 
 HEAD = ("head.", "pre_logits.")  # pre_logits: an extra layer before the head of some image ViTs
 BEYOND_IMAGES = ("time_embed", "_fc.", "rnn.")  # no image network has a counterpart of these
@@ -51,19 +53,6 @@ class LoadReport:
         return "\n".join([f"Weights from {self.source} ({self.format}):", *lines, *notes])
 
 
-def load_pretrained(
-    model: nn.Module,
-    source: str | Path,
-    *,
-    strict: bool = True,
-    pos_embed_mode: SpatialMode = "bicubic",
-) -> LoadReport:
-    """Loads weights into the network inside `model`: see `read_weights` and `load_weights`."""
-    return load_weights(
-        network_of(model), read_weights(source), strict=strict, pos_embed_mode=pos_embed_mode
-    )
-
-
 def network_of(model: nn.Module) -> nn.Module:
     """The network that a registered model holds as its attribute `model`, or `model` itself."""
     network = getattr(model, "model", model)
@@ -78,21 +67,22 @@ def geometry_of(network: nn.Module) -> dict[str, Any]:
 
 
 def load_weights(
-    network: nn.Module,
+    model: nn.Module,
     weights: Weights,
     *,
     strict: bool = True,
     pos_embed_mode: SpatialMode = "bicubic",
 ) -> LoadReport:
-    """Fits weights to `network` and loads them: all of it, or nothing and a UserError.
+    """Fits weights to the network in `model` and loads them: all, or nothing and a UserError.
 
     Attention that an image ViT lacks is inflated from what it has (`inflate`); embeddings of
     another grid or length are resized; patch projections of other channels are adapted
-    (`other_channels`); a head of another class count stays as `network` has it, and so does what an
-    image ViT has no counterpart of; embeddings that `network` was told to do without are left out.
+    (`other_channels`); a head of another class count stays as the network has it, and so does what
+    an image ViT has no counterpart of; embeddings that it was told to do without are left out.
     Anything else that is missing, left over or of another shape is an error, unless `strict` is
-    False: then `network` keeps its own values there, and the report says where.
+    False: then the network keeps its own values there, and the report says where.
     """
+    network = network_of(model)
     source = f"{weights.source} ({weights.format})"
     check_heads(weights, network)
     report = LoadReport(

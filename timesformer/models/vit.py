@@ -16,8 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from timesformer.models.build import MODEL_REGISTRY, VideoClassifier
-from timesformer.models.pretrained import load_pretrained
+from timesformer.models.build import MODEL_REGISTRY, VideoClassifier, load_pretrained
 from timesformer.models.transformer import LayerTokens, VisionTransformer
 
 __all__ = ["TimeSformer", "VisionTransformer", "vit_base_patch16_224"]
@@ -80,6 +79,10 @@ class TimeSformer(VideoClassifier):
     def forward(self, clip: Tensor) -> Tensor:
         """Float (B, C, T, H, W), normalised RGB, to logits (B, num_classes)."""
         return self.model(clip)
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        return self.model.geometry
 
     def forward_features(self, clip: Tensor) -> Tensor:
         return self.model.forward_features(clip)

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from timesformer.errors import UserError
-
-State = dict[str, Tensor]
+from timesformer.weights import State
 
 # Released TimeSformer and ours; Lightning and MMAction2; DeiT; averages of timm; DINO; DeepSpeed.
 CONTAINERS = (

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from timesformer.errors import UserError
-from timesformer.weights.files import State, summary
+from timesformer.weights import State
+from timesformer.weights.files import summary
 from timesformer.weights.image_formats import (
     BIG_VISION_VIT,
     JAX_VIT,

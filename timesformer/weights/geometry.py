@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from timesformer.weights.files import State
+from timesformer.weights import State
 
 HEAD_DIM = 64  # the width of an attention head in every published ViT and TimeSformer
 

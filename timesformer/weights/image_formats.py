@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from timesformer.errors import UserError
-from timesformer.weights.files import State
+from timesformer.weights import State
 
 Adapted = tuple[State, list[str]]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from timesformer.errors import UserError
-from timesformer.weights.files import State, read_json, read_state
+from timesformer.weights import State
+from timesformer.weights.files import read_json, read_state
 from timesformer.weights.formats import to_our_names
 from timesformer.weights.geometry import from_config_json, from_state, recorded
 from timesformer.weights.sources import fetch
