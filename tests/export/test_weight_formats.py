@@ -227,7 +227,11 @@ def test_mmaction2_names_and_how_it_has_to_normalise(
         in (content["state_dict"])
     )
     assert "cls_head.fc_cls.bias" in content["state_dict"]
-    assert "mean 114.75 and std 57.375" in caplog.text
+    assert "needs mean 114.75 and std 57.375 for each channel" in caplog.text
+    # Weights from there are used to what its own configs say.
+    convert(tmp_path / "out.pth", tmp_path / "out", "transformers")
+    preprocessor = json.loads((tmp_path / "out" / "preprocessor_config.json").read_text())
+    assert (preprocessor["image_mean"], preprocessor["image_std"]) == ([0.5] * 3, [0.5] * 3)
 
 
 def test_our_own_safetensors(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tests.models.tiny import GEOMETRY, clip, load_state, randomise, tiny_network
+from tests.shared_data import DATA, needs_shared_data
 from timesformer.errors import UserError
-from timesformer.models import TimeSformer, VisionTransformer
+from timesformer.models import MODEL_REGISTRY, TimeSformer, VisionTransformer
 from timesformer.models.build import load_pretrained
 from timesformer.models.pos_embed import SpatialMode, resize_spatial, resize_temporal
 from timesformer.models.pretrained import load_weights
@@ -332,3 +333,70 @@ def test_a_file_without_a_state_dict(tmp_path: Path, content: object, sentence: 
 def test_a_model_that_is_none_of_ours(trained: VisionTransformer) -> None:
     with pytest.raises(UserError, match="Linear is no model that weights could be fitted to"):
         load_state(nn.Linear(2, 2), trained.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("frames", "side", "classes"),
+    [
+        (8, 224, 400),  # Kinetics-400, and its HR and L
+        (16, 448, 400),
+        (96, 224, 400),
+        (8, 224, 600),  # Kinetics-600
+        (8, 224, 174),  # Something-Something V2, and its HR and L
+        (16, 448, 174),
+        (64, 224, 174),
+        (8, 224, 1059),  # HowTo100M
+        (32, 224, 1059),
+        (64, 448, 1059),
+        (96, 224, 1059),
+    ],
+)
+def test_files_in_the_shapes_of_the_released_ones(
+    tmp_path: Path, frames: int, side: int, classes: int
+) -> None:
+    """Container, names and shapes of the released files, but for the width and the depth."""
+    shape = {"img_size": side, "num_frames": frames, "num_classes": classes}
+    small = {"embed_dim": 8, "depth": 1, "num_heads": 2}
+    released = VisionTransformer(**shape, **small)
+    randomise(released)
+    content = {
+        "epoch": 14,
+        "model_state": prefixed(released.state_dict(), "model."),
+        "optimizer_state": {"state": {}, "param_groups": []},
+        "cfg": "TIMESFORMER:\n  ATTENTION_TYPE: divided_space_time\n",
+    }
+    path = tmp_path / "TimeSformer.pyth"
+    torch.save(content, path)
+    network = VisionTransformer(**shape, **small)
+    report = load_pretrained(network, path)
+    assert len(report.loaded) == len(network.state_dict())
+    assert same_weights(network, released)
+    default = VisionTransformer(num_classes=classes, **small)
+    report = load_pretrained(default, path)
+    changed = (side != 224) + (frames != 8)
+    assert (len(report.resized), report.new, report.unused) == (changed, [], [])
+
+
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    pairs = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
+    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
+
+
+@pytest.mark.slow
+@needs_shared_data
+def test_a_real_image_network_is_inflated() -> None:
+    """ViT-S/14: 37 x 37 patches to 16 x 16; at first the video network is it, on every frame."""
+    path = DATA / "weights" / "vit_small_patch14_plain_ls_folded.fp16.safetensors"
+    small = MODEL_REGISTRY.get("timesformer_small")
+    video = small(patch_size=14, num_frames=2, num_classes=9).eval()
+    report = load_pretrained(video, path)
+    assert (len(report.loaded), len(report.inflated), len(report.new)) == (149, 72, 27)
+    assert report.resized == ["pos_embed 37x37 -> 16x16"]
+    assert report.unused == []
+
+    image = small(patch_size=14, num_frames=1, num_classes=0, attention_type="space_only").eval()
+    load_pretrained(image, path)
+    picture = clip(batch=1, frames=1, height=224, width=224)
+    with torch.no_grad():
+        features = video.forward_features(picture.expand(-1, -1, 2, -1, -1))
+        torch.testing.assert_close(features, image(picture), rtol=1e-3, atol=1e-3)

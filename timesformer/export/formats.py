@@ -32,7 +32,9 @@ log = logging.getLogger("timesformer")
 RELEASED_SCHEMES = ("divided_space_time", "joint_space_time", "space_only")
 # Of the geometry, what reading back has to get from elsewhere than the tensors.
 BESIDE_TENSORS = ("attention_type", "img_size", "num_frames", "num_heads")
-MEAN, STD = 0.45, 0.225  # of values in 0..1: what TimeSformers are trained with
+# Mean and std of values in 0..1 that networks are trained with: MMAction2's, and all others.
+NORMALISATION = {"MMAction2 TimeSformer": (0.5, 0.5)}
+USUAL_NORMALISATION = (0.45, 0.225)
 
 
 def write_released(weights: Weights, path: Path) -> str:
@@ -68,14 +70,11 @@ def write_mmaction2(weights: Weights, path: Path) -> str:
     }
     refuse(weights, "MMAction2", beyond_released(weights) | ours)
     state = to_foreign_names(weights.state, "MMAction2 TimeSformer")
-    proof = write_pickle(
-        {"state_dict": state, "meta": {}, "geometry": dict(geometry)}, weights, path
-    )
+    content = {"state_dict": state, "meta": {}, "geometry": dict(geometry)}
+    proof = write_pickle(content, weights, path)
     log.info(
-        "In MMAction2's config the data preprocessor needs mean %g and std %g in each channel, as "
-        "the weights were trained with; its own TimeSformer configs say 127.5.",
-        255 * MEAN,
-        255 * STD,
+        "The data preprocessor in MMAction2's config needs mean %g and std %g for each channel",
+        *(255 * value for value in normalisation(weights)),
     )
     return proof
 
@@ -99,8 +98,7 @@ def write_transformers(
     path: Path,
     *,
     class_names: Sequence[str] = (),
-    mean: float = MEAN,
-    std: float = STD,
+    mean_and_std: tuple[float, float] | None = None,
 ) -> str:
     """A folder for ``TimesformerForVideoClassification.from_pretrained``.
 
@@ -109,7 +107,8 @@ def write_transformers(
 
     Args:
         class_names: in the order of the labels; without them ``LABEL_0`` and so on.
-        mean, std: of values in 0..1, for all channels.
+        mean_and_std: of values in 0..1, for all channels; those of the program that the weights
+            come from if it is None.
 
     Raises:
         UserError: a network that Transformers does not have.
@@ -122,8 +121,15 @@ def write_transformers(
         path.mkdir()
         save_file(state, path / "model.safetensors", metadata={"format": "pt"})
     write_json(config_json(weights, class_names), path / "config.json")
+    mean, std = mean_and_std or normalisation(weights)
     write_json(preprocessor_json(weights.stated, mean, std), path / "preprocessor_config.json")
+    log.info("Frames are normalised with mean %g and std %g in preprocessor_config.json", mean, std)
     return read_back(weights, path)
+
+
+def normalisation(weights: Weights) -> tuple[float, float]:
+    """Mean and std of the frames that the weights were trained on, as far as their format tells."""
+    return NORMALISATION.get(weights.format, USUAL_NORMALISATION)
 
 
 def beyond_released(weights: Weights) -> dict[str, bool]:
