@@ -31,6 +31,7 @@ SHARED_FLOORS = {FLOOR_OF["errors"], FLOOR_OF["checkpoints"]}
 # What a training run could do without: other programs' formats, reports, pictures.
 AROUND_THE_CORE = {"weights", "export", "profiling", "visualization"}
 
+MAX_CHAIN_OF_IMPORTS = 7
 MAX_LINES_OF_A_FILE = 400
 MAX_LINES_OF_A_TOOL = 60
 MAX_LINES_OF_A_FUNCTION = 80
@@ -122,6 +123,14 @@ def test_every_room_is_on_the_plan() -> None:
 def test_no_module_imports_itself_in_a_circle() -> None:
     graph = {name: imports_when_loaded(path) - {name} for name, path in MODULES.items()}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_chains_of_imports_are_short() -> None:
+    graph = {name: imports_when_loaded(path) - {name} for name, path in MODULES.items()}
+    length: dict[str, int] = {}
+    for name in TopologicalSorter(graph).static_order():
+        length[name] = 1 + max((length[other] for other in graph[name]), default=0)
+    assert {name: n for name, n in length.items() if n > MAX_CHAIN_OF_IMPORTS} == {}
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=name_of)

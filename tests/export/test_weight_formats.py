@@ -21,7 +21,7 @@ from tests.models.tiny import clip, randomise, tiny_cfg, tiny_network
 from timesformer.config import load_config
 from timesformer.errors import UserError
 from timesformer.export.convert import TARGETS, convert
-from timesformer.export.formats import read_back
+from timesformer.export.formats import read_back, write_transformers
 from timesformer.export.network import as_network
 from timesformer.models import MODEL_REGISTRY, VisionTransformer, build_model
 from timesformer.weights.load import read_weights
@@ -227,11 +227,14 @@ def test_mmaction2_names_and_how_it_has_to_normalise(
         in (content["state_dict"])
     )
     assert "cls_head.fc_cls.bias" in content["state_dict"]
-    assert "needs mean 114.75 and std 57.375 for each channel" in caplog.text
-    # Weights from there are used to what its own configs say.
-    convert(tmp_path / "out.pth", tmp_path / "out", "transformers")
+    assert "normalise as in training: mean 114.75 and std 57.375 for each channel" in caplog.text
+
+
+def test_another_normalisation_for_transformers(tmp_path: Path) -> None:
+    weights = as_network(read_weights(trained(tmp_path, in_chans=2)), {})
+    write_transformers(weights, tmp_path / "out", mean=0.5, std=0.25)
     preprocessor = json.loads((tmp_path / "out" / "preprocessor_config.json").read_text())
-    assert (preprocessor["image_mean"], preprocessor["image_std"]) == ([0.5] * 3, [0.5] * 3)
+    assert (preprocessor["image_mean"], preprocessor["image_std"]) == ([0.5] * 2, [0.25] * 2)
 
 
 def test_our_own_safetensors(tmp_path: Path) -> None:

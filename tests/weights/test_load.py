@@ -63,6 +63,13 @@ def test_a_json_file_beside_states_the_geometry(tmp_path: Path) -> None:
     save_file(made.state_dict(), tmp_path / "weights.safetensors")
     (tmp_path / "weights.json").write_text(json.dumps({"geometry": made.geometry}))
     assert read_weights(tmp_path / "weights.safetensors").geometry["num_heads"] == 4
+    # A checkpoint that happens to have the same name is not what the JSON file is about.
+    own = network(num_heads=3)
+    content = {"model_state": own.state_dict(), "geometry": own.geometry}
+    torch.save(content, tmp_path / "weights.pyth")
+    assert read_weights(tmp_path / "weights.pyth").geometry["num_heads"] == 3
+    torch.save(own.state_dict(), tmp_path / "weights.pth")
+    assert "num_heads" not in read_weights(tmp_path / "weights.pth").stated
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
@@ -124,6 +131,13 @@ def test_an_unknown_network_is_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "weights.pth")
     with pytest.raises(UserError, match=r"unknown network \(conv\.weight\)\. Known are: MMAction2"):
         read_weights(tmp_path / "weights.pth")
+
+
+def test_patches_of_several_frames_have_no_geometry(tmp_path: Path) -> None:
+    state = network().state_dict()
+    patches = state["patch_embed.proj.weight"][:, :, None].repeat(1, 1, 2, 1, 1)
+    torch.save({**state, "patch_embed.proj.weight": patches}, tmp_path / "tubelets.pth")
+    assert read_weights(tmp_path / "tubelets.pth").geometry == {}
 
 
 def test_a_baseline_has_no_geometry(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from timesformer.errors import UserError
 from timesformer.export import formats, programs
-from timesformer.export.network import as_network
+from timesformer.export.network import as_network, writing
 from timesformer.weights.load import Weights, read_weights
 
 log = logging.getLogger("timesformer")
@@ -118,13 +118,13 @@ def read_class_names(path: Path, to: str, num_classes: int) -> Sequence[str]:
 
 def write_aside(write: Writer, weights: Weights, out: Path, overwrite: bool) -> str:
     """Writes and proves in a folder beside `out`; only what is proven is put in place."""
-    with formats.writing(out):
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.")
     with folder as name:
         aside = Path(name, out.name)
         proof = write(weights, aside)
-        with formats.writing(out):
+        with writing(out):
             put_in_place(aside, out, overwrite)
     return proof
 

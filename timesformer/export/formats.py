@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 import timesformer
 from timesformer.config import load_config
 from timesformer.errors import UserError
+from timesformer.export.network import writing
 from timesformer.models.build import KEY_OF
 from timesformer.weights.files import summary
 from timesformer.weights.formats import to_foreign_names
@@ -32,9 +31,7 @@ log = logging.getLogger("timesformer")
 RELEASED_SCHEMES = ("divided_space_time", "joint_space_time", "space_only")
 # Of the geometry, what reading back has to get from elsewhere than the tensors.
 BESIDE_TENSORS = ("attention_type", "img_size", "num_frames", "num_heads")
-# Mean and std of values in 0..1 that networks are trained with: MMAction2's, and all others.
-NORMALISATION = {"MMAction2 TimeSformer": (0.5, 0.5)}
-USUAL_NORMALISATION = (0.45, 0.225)
+MEAN, STD = 0.45, 0.225  # of values in 0..1: no weights file states what it was trained with
 
 
 def write_released(weights: Weights, path: Path) -> str:
@@ -73,8 +70,10 @@ def write_mmaction2(weights: Weights, path: Path) -> str:
     content = {"state_dict": state, "meta": {}, "geometry": dict(geometry)}
     proof = write_pickle(content, weights, path)
     log.info(
-        "The data preprocessor in MMAction2's config needs mean %g and std %g for each channel",
-        *(255 * value for value in normalisation(weights)),
+        "MMAction2's config has to normalise as in training: mean %g and std %g for each channel, "
+        "unless the weights are MMAction2's own (127.5 and 127.5) or DATA.MEAN was changed",
+        255 * MEAN,
+        255 * STD,
     )
     return proof
 
@@ -98,7 +97,8 @@ def write_transformers(
     path: Path,
     *,
     class_names: Sequence[str] = (),
-    mean_and_std: tuple[float, float] | None = None,
+    mean: float = MEAN,
+    std: float = STD,
 ) -> str:
     """A folder for ``TimesformerForVideoClassification.from_pretrained``.
 
@@ -107,8 +107,7 @@ def write_transformers(
 
     Args:
         class_names: in the order of the labels; without them ``LABEL_0`` and so on.
-        mean_and_std: of values in 0..1, for all channels; those of the program that the weights
-            come from if it is None.
+        mean, std: of values in 0..1, for all channels.
 
     Raises:
         UserError: a network that Transformers does not have.
@@ -121,15 +120,14 @@ def write_transformers(
         path.mkdir()
         save_file(state, path / "model.safetensors", metadata={"format": "pt"})
     write_json(config_json(weights, class_names), path / "config.json")
-    mean, std = mean_and_std or normalisation(weights)
     write_json(preprocessor_json(weights.stated, mean, std), path / "preprocessor_config.json")
-    log.info("Frames are normalised with mean %g and std %g in preprocessor_config.json", mean, std)
+    log.info(
+        "preprocessor_config.json normalises with mean %g and std %g: correct it there if the "
+        "weights are MMAction2's (0.5 and 0.5) or DATA.MEAN was changed",
+        mean,
+        std,
+    )
     return read_back(weights, path)
-
-
-def normalisation(weights: Weights) -> tuple[float, float]:
-    """Mean and std of the frames that the weights were trained on, as far as their format tells."""
-    return NORMALISATION.get(weights.format, USUAL_NORMALISATION)
 
 
 def beyond_released(weights: Weights) -> dict[str, bool]:
@@ -215,17 +213,6 @@ def write_pickle(content: dict[str, Any], weights: Weights, path: Path) -> str:
 def write_json(content: dict[str, Any], path: Path) -> None:
     with writing(path):
         path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """What the disk does not allow, as a sentence; torch calls a full one a RuntimeError."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise UserError(
-            f"'{path.name}' could not be written ({error}): make room, or choose another place."
-        ) from error
 
 
 def read_back(weights: Weights, path: Path) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from timesformer.errors import UserError
-from timesformer.models import VisionTransformer
 from timesformer.models.inflate import has_added_attention
 from timesformer.models.pretrained import load_weights
+from timesformer.models.transformer import VisionTransformer
 from timesformer.weights.files import summary
 from timesformer.weights.load import Weights
 
@@ -48,14 +51,13 @@ def as_network(weights: Weights, wanted: Mapping[str, int]) -> Weights:
 
 def known_geometry(weights: Weights) -> dict[str, Any]:
     """What is stated or can be read off the tensors."""
-    try:
-        geometry = weights.geometry
-        size = geometry["img_size"]
-    except (KeyError, ValueError, IndexError) as error:  # a baseline; patches of several frames
+    geometry = weights.geometry
+    if not geometry:
         raise UserError(
             f"{weights.source} ({weights.format}) is no TimeSformer and no plain image ViT, and "
             "only these can be exported: choose another file."
-        ) from error
+        )
+    size = geometry["img_size"]
     square = isinstance(size, list) and len(size) == 2 and size[0] == size[1]
     return geometry | ({"img_size": size[0]} if square else {})
 
@@ -115,3 +117,14 @@ def at_size(weights: Weights, wanted: Mapping[str, int]) -> Weights:
     both = [name for name in EMBEDDINGS if name in weights.state]
     new = {name: own[name].to(weights.state[name].dtype) for name in both}
     return replace(resized, state=weights.state | new)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the disk does not allow, as a sentence; torch calls a full one a RuntimeError."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise UserError(
+            f"'{path.name}' could not be written ({error}): make room, or choose another place."
+        ) from error

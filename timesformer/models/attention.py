@@ -72,7 +72,7 @@ class BlockSpec:
         return nn.Linear(self.dim, self.dim)
 
     def mlp(self) -> Mlp:
-        return Mlp(self.dim, int(self.dim * self.mlp_ratio), drop_rate=self.drop_rate)
+        return Mlp(self.dim, round(self.dim * self.mlp_ratio), drop_rate=self.drop_rate)
 
 
 class Block(nn.Module):

@@ -41,9 +41,10 @@ def from_state(state: State) -> dict[str, Any]:
     Heads leave no trace in them: they are taken to be `HEAD_DIM` wide. Nor does a grid of patches
     that is not square, and space-only attention is told from joint by having no time embedding.
     """
-    if "blocks.0.mlp.fc1.weight" not in state:
-        return {}  # a baseline
-    embed_dim, in_chans, patch_size, _ = state["patch_embed.proj.weight"].shape
+    patches = state.get("patch_embed.proj.weight")
+    if patches is None or patches.ndim != 4 or "blocks.0.mlp.fc1.weight" not in state:
+        return {}  # a baseline, or patches of several frames
+    embed_dim, in_chans, patch_size, _ = patches.shape
     return {
         "img_size": patch_size * square_side(state),
         "patch_size": patch_size,

@@ -43,8 +43,8 @@ class Weights:
 def read_weights(source: str | Path) -> Weights:
     """Weights from a path or an address (`fetch`), of any known format (`formats.FORMATS`).
 
-    A folder is read as Transformers writes it: its config.json and its one weights file. A
-    ``.json`` of the same name beside a file states its geometry (as `export` writes it).
+    A folder is read as Transformers writes it: its config.json and its one weights file. For a
+    ``.safetensors`` file, a ``.json`` of the same name states the geometry (as `export` writes it).
 
     Raises:
         UserError: nothing there, unreadable, in need of code, or of an unknown format.
@@ -77,9 +77,11 @@ def weights_file(path: Path) -> Path:
 
 def stated_geometry(file: Path, rest: Mapping[str, Any]) -> dict[str, Any]:
     """What the file, or a JSON file beside it, says of its network."""
+    if stated := recorded(rest):
+        return stated
     beside, config = file.with_suffix(".json"), file.parent / "config.json"
-    if beside.is_file():
+    if file.suffix == ".safetensors" and beside.is_file():
         return recorded(read_json(beside))
     if file.name in FOLDER_FILES and config.is_file():
         return from_config_json(read_json(config))
-    return recorded(rest)
+    return {}
