@@ -15,7 +15,10 @@ from timesformer.errors import UserError
         (["DATA.TRAIN_JITTER_SCALES", [320, 256]], "must rise and start at or above"),
         (["DATA.TRAIN_CROP_SIZE", 272], "start at or above DATA.TRAIN_CROP_SIZE 272"),
         (["DATA.TEST_CROP_SIZE", 272], "TEST_CROP_SIZE 272 must not exceed"),
-        (["DATA.TRAIN_CROP_SIZE", 225], "TRAIN_CROP_SIZE 225 must be a multiple of .* 16"),
+        (
+            ["TIMESFORMER.EMBED_DIM", 192],
+            "EMBED_DIM is 192, but .*NUM_HEADS is not set.*3 is usual",
+        ),
         (
             ["TIMESFORMER.EMBED_DIM", 768, "TIMESFORMER.NUM_HEADS", 5],
             "EMBED_DIM 768 must be a multiple of .*NUM_HEADS 5",

@@ -227,6 +227,25 @@ def test_a_transformers_folder_is_tested_and_trained_from(videos, tmp_path):
     assert losses(tuned)[0] < losses(trained)[0]
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"TIMESFORMER__POS_EMBED": "space"}, "pos_embed space_time in the file, space in"),
+        (
+            {"TIMESFORMER__ATTENTION_TYPE": "joint_space_time"},
+            "holds tensors that the model has no",
+        ),
+        ({"TIMESFORMER__ATTENTION_TYPE": "axial"}, "lacks tensors that the model has: .*width"),
+    ],
+)
+def test_another_network_than_the_trained_one_is_not_tested(videos, tmp_path, changes, sentence):
+    trained = train(videos, tmp_path / "trained", SOLVER__MAX_EPOCH=1, TEST__ENABLE=False)
+    path = files.epoch_path(str(trained), 1)
+    changes = {"TRAIN__ENABLE": False, "TEST__CHECKPOINT_FILE_PATH": path, **changes}
+    with pytest.raises(UserError, match=sentence):
+        train(videos, tmp_path / "tested", **changes)
+
+
 def test_weights_that_fit_in_part_are_taken_only_if_asked_for(videos, tmp_path):
     trained = train(videos, tmp_path / "trained", SOLVER__MAX_EPOCH=1, TEST__ENABLE=False)
     deeper = {

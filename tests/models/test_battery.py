@@ -22,8 +22,7 @@ from timesformer.models.vit import SIZES, VARIANTS
 BASELINES = [name for name in MODEL_REGISTRY.names() if name.startswith("resnet")]
 TRANSFORMERS = [name for name in MODEL_REGISTRY.names() if name not in BASELINES]
 SCHEMES = [f"TimeSformer {scheme}" for scheme in ATTENTION_SCHEMES.names()]
-# ResNet-50 is here by its own tests; its blocks are the same for this.
-CASES = SCHEMES + [n for n in TRANSFORMERS if n != "TimeSformer"] + BASELINES[:2]
+CASES = SCHEMES + [n for n in TRANSFORMERS if n != "TimeSformer"] + BASELINES
 
 
 @pytest.fixture(params=CASES)

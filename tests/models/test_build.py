@@ -49,7 +49,13 @@ def test_a_name_gives_the_size_where_the_config_is_silent() -> None:
         ),
         (
             "timesformer_hr",
-            {"DATA__TRAIN_JITTER_SCALES": [448, 512], "DATA__TRAIN_CROP_SIZE": 448},
+            {
+                "DATA__TRAIN_JITTER_SCALES": [448, 512],
+                "DATA__TRAIN_CROP_SIZE": 448,
+                "TIMESFORMER__EMBED_DIM": 0,
+                "TIMESFORMER__DEPTH": 0,
+                "TIMESFORMER__NUM_HEADS": 0,
+            },
             "timesformer_hr means DATA.NUM_FRAMES 16, .* says 4",
         ),
     ],
@@ -66,6 +72,16 @@ def test_a_config_may_not_contradict_the_name(
 def test_baselines_are_built_from_a_config(name: str) -> None:
     model = build_model(tiny_cfg(MODEL__MODEL_NAME=name, **WITHOUT_TIMESFORMER)).eval()
     assert model(clip(height=32, width=32)).shape == (2, 5)
+
+
+def test_crops_are_whole_numbers_of_patches_where_there_are_patches() -> None:
+    sizes = {"DATA__TRAIN_CROP_SIZE": 20, "DATA__TEST_CROP_SIZE": 20}
+    with pytest.raises(UserError, match="TRAIN_CROP_SIZE 20 must be a multiple of .*PATCH_SIZE 8"):
+        build_model(tiny_cfg(**sizes))
+    with pytest.raises(UserError, match="TEST_CROP_SIZE 20 must be a multiple of .*PATCH_SIZE 8"):
+        build_model(tiny_cfg(DATA__TEST_CROP_SIZE=20))
+    without = WITHOUT_TIMESFORMER | {"DATA__TRAIN_CROP_SIZE": 36, "DATA__TEST_CROP_SIZE": 36}
+    assert build_model(tiny_cfg(MODEL__MODEL_NAME="resnet18_average", **without))
 
 
 def test_a_key_that_a_model_has_no_use_for_is_refused() -> None:

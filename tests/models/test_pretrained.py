@@ -223,6 +223,72 @@ def test_other_heads_than_the_file_states_are_refused(trained: VisionTransformer
         load_weights(tiny_network(num_heads=4), weights)
 
 
+@pytest.mark.parametrize("size", [(16, 24), (16, 64), (72, 128)])
+def test_the_same_number_of_places_is_the_same_grid_where_nothing_is_stated(
+    size: tuple[int, int],
+) -> None:
+    """2 x 8 and 9 x 16 are as many places as a square has."""
+    oblong = tiny_network(img_size=size)
+    randomise(oblong)
+    network = tiny_network(img_size=size)
+    assert load_state(network, oblong.state_dict()).resized == []
+    assert same_weights(network, oblong)
+
+
+@pytest.mark.parametrize("changes", [{}, {"pos_embed": "space"}], ids=str)
+@pytest.mark.parametrize("scheme", ["space_only", "joint_space_time"])
+@pytest.mark.parametrize("size", [(8, 24), (16, 32), (24, 40)])
+def test_our_own_files_are_not_taken_for_image_networks(
+    tmp_path: Path, size: tuple[int, int], scheme: str, changes: dict[str, str]
+) -> None:
+    """With the class token, 1 x 3, 2 x 4 and 3 x 5 patches have a square number of positions."""
+    trained = tiny_network(scheme, img_size=size, **changes)
+    content = {"model_state": trained.state_dict(), "geometry": trained.geometry}
+    torch.save(content, tmp_path / "ours.pyth")
+    network = tiny_network(scheme, img_size=size, **changes)
+    report = load_pretrained(network, tmp_path / "ours.pyth")
+    assert (report.resized, report.changes, report.other) == ([], [], [])
+    assert same_weights(network, trained)
+
+
+@pytest.mark.parametrize(
+    ("trained", "network", "difference"),
+    [
+        (
+            "joint_space_time",
+            {"attention_type": "divided_space_time"},
+            "attention_type joint_space",
+        ),
+        (
+            "divided_space_time",
+            {"pos_embed": "space"},
+            "pos_embed space_time in the file, space in",
+        ),
+        ("space_only", {"attention_type": "joint_space_time"}, "attention_type space_only in the"),
+    ],
+)
+def test_another_network_than_the_trained_one_is_said(
+    trained: str, network: dict[str, str], difference: str
+) -> None:
+    origin = tiny_network(trained)
+    weights = Weights(origin.state_dict(), "f.pth", stated=origin.geometry)
+    report = load_weights(tiny_network(**{"attention_type": trained, **network}), weights)
+    assert report.other[0].startswith(difference)
+    assert difference in str(report)
+
+
+def test_unusual_heads_are_noted_where_the_file_is_silent(trained: VisionTransformer) -> None:
+    report = load_state(tiny_network(), trained.state_dict())
+    assert report.changes == [
+        "the file does not state its heads; the model has 3 of width 8, and 64 is usual"
+    ]
+
+
+def test_weights_that_have_nothing_in_common_are_refused() -> None:
+    with pytest.raises(UserError, match=r"Nothing in a state dict .* fits the model"):
+        load_state(tiny_network(), {"layer1.weight": torch.zeros(1)}, strict=False)
+
+
 def test_a_stated_grid_needs_not_be_square() -> None:
     oblong, square = tiny_network(img_size=(16, 24)), tiny_network()
     weights = Weights(oblong.state_dict(), "f.pth", stated=oblong.geometry)
@@ -317,9 +383,10 @@ def test_a_file_that_wants_to_execute_code_is_refused(tmp_path: Path, plain: boo
     [
         (
             {"epoch": 3, "net": {"a": torch.zeros(1)}},
-            "no plain state dict: epoch, net are no tensors",
+            "no plain state dict: epoch, net are no plain tensors",
         ),
         ([torch.zeros(1)], r"holds no named tensors \(it is a list\)"),
+        ({"cls_token": torch.zeros(1, dtype=torch.complex64)}, "cls_token are no plain tensors"),
         ({}, "holds no named tensors"),
     ],
 )

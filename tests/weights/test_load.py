@@ -127,6 +127,59 @@ def test_containers_of_other_programs(tmp_path: Path, container: str) -> None:
     assert read_weights(tmp_path / "weights.pth").state.keys() == made.state_dict().keys()
 
 
+@pytest.mark.parametrize("name", ["weights.bin", "WEIGHTS.SAFETENSORS", "latest"])
+@pytest.mark.parametrize("kind", ["safetensors", "torch", "npz"])
+def test_what_a_file_is_does_not_depend_on_its_name(tmp_path: Path, name: str, kind: str) -> None:
+    made = network()
+    path = tmp_path / name
+    if kind == "safetensors":
+        save_file(made.state_dict(), path)
+    elif kind == "torch":
+        torch.save(made.state_dict(), path)
+    else:
+        with path.open("wb") as file:
+            np.savez(file, **{n: t.numpy() for n, t in made.state_dict().items()})
+    assert read_weights(path).state.keys() == made.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"patch_size": [4, 4]}, r"states patch_size \[4, 4\], but it must be a whole number"),
+        ({"num_heads": "2"}, "states num_heads '2'"),
+        ({"img_size": 0}, "states img_size 0"),
+    ],
+)
+def test_a_geometry_that_is_none(tmp_path: Path, entry: dict[str, Any], sentence: str) -> None:
+    content = {"model_state": network().state_dict(), "geometry": entry}
+    torch.save(content, tmp_path / "weights.pyth")
+    with pytest.raises(UserError, match=sentence):
+        read_weights(tmp_path / "weights.pyth")
+
+
+@pytest.mark.parametrize("entry", [{"hidden_act": "relu"}, {"layer_norm_eps": 1e-2}])
+def test_a_network_that_computes_something_else(tmp_path: Path, entry: dict[str, Any]) -> None:
+    theirs = to_foreign_names(network().state_dict(), "Transformers TimeSformer")
+    save_file(theirs, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(entry))
+    with pytest.raises(UserError, match=r"and a TimeSformer has gelu and 1e-6"):
+        read_weights(tmp_path)
+
+
+def test_a_strangers_json_beside_is_passed_over(tmp_path: Path) -> None:
+    save_file(network().state_dict(), tmp_path / "best.safetensors")
+    for text in ('["Archery"]', '{"accuracy": 1}', "{"):
+        (tmp_path / "best.json").write_text(text)
+        assert read_weights(tmp_path / "best.safetensors").stated == {}
+
+
+def test_other_shapes_than_the_names_promise(tmp_path: Path) -> None:
+    state = network(attention_type="space_only").state_dict() | {"pos_embed": torch.zeros(())}
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match="looks like timm ViT, but its tensors have other shapes"):
+        read_weights(tmp_path / "weights.pth")
+
+
 def test_an_unknown_network_is_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "weights.pth")
     with pytest.raises(UserError, match=r"unknown network \(conv\.weight\)\. Known are: MMAction2"):

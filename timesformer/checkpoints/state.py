@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,6 +39,9 @@ IDENTITY = (
     "TIMESFORMER.NUM_HEADS",
     "SOLVER.OPTIMIZING_METHOD",
 )
+
+# 0 in one of these is whatever the model's name says: the weights and the geometry tell.
+SIZE = ("TIMESFORMER.EMBED_DIM", "TIMESFORMER.DEPTH", "TIMESFORMER.NUM_HEADS")
 
 # These may change between stop and resume without a word: they change no number of the training.
 INCIDENTAL = (
@@ -84,14 +86,17 @@ class TrainState:
             "version": timesformer.__version__,
         }
 
-    def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
+    def restore(self, checkpoint: dict[str, Any], source: str) -> None:
         """Continue exactly where `checkpoint` was written, with this run's optimiser settings.
 
         Raises:
             UserError: the checkpoint is of another model or optimiser, or only holds weights.
         """
         if "optimizer_state" not in checkpoint:
-            raise unfit(path, "it holds no optimizer_state")
+            raise unfit(source, "it holds no optimizer_state")
+        stated = checkpoint.get("geometry", {}).get("num_heads")
+        if stated and stated != self.model.geometry["num_heads"]:
+            raise unfit(source, f"it is of a network with {stated} attention heads")
         settings = [
             {name: value for name, value in group.items() if name != "params"}
             for group in self.optimizer.param_groups
@@ -104,7 +109,7 @@ class TrainState:
             self.epochs_done = int(checkpoint["epoch"]) + 1
             self.best_top1_err = float(checkpoint.get("best_top1_err", self.best_top1_err))
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            raise unfit(path, " ".join(str(error).split())[:300]) from error
+            raise unfit(source, " ".join(str(error).split())[:300]) from error
         # The file's settings came along with its moments; the config is what counts.
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(own)
@@ -113,9 +118,9 @@ class TrainState:
 WEIGHTS_ALONE = "another OUTPUT_DIR, TRAIN.FINETUNE True and TRAIN.CHECKPOINT_FILE_PATH"
 
 
-def unfit(path: Path, reason: str) -> UserError:
+def unfit(source: str, reason: str) -> UserError:
     return UserError(
-        f"{path} does not fit this run and cannot be continued: {reason}. To start from its "
+        f"{source} does not fit this run and cannot be continued: {reason}. To start from its "
         f"weights alone: {WEIGHTS_ALONE}."
     )
 
@@ -129,7 +134,7 @@ def save(state: TrainState, cfg: CfgNode, *, is_best: bool, is_due: bool) -> Non
         files.write(checkpoint, files.epoch_path(cfg.OUTPUT_DIR, state.epochs_done))
 
 
-def check_same_run(checkpoint: dict[str, Any], path: Path, cfg: CfgNode) -> None:
+def check_same_run(checkpoint: dict[str, Any], source: str, cfg: CfgNode) -> None:
     """Say which keys have changed since `checkpoint` was written.
 
     Raises:
@@ -137,19 +142,21 @@ def check_same_run(checkpoint: dict[str, Any], path: Path, cfg: CfgNode) -> None
             could not show in a single step.
     """
     if not isinstance(checkpoint.get("epoch"), int):
-        raise unfit(path, "it holds no epoch")
+        raise unfit(source, "it holds no epoch")
     finished = checkpoint["epoch"] + 1 >= cfg.SOLVER.MAX_EPOCH
     then, now = _flat(recorded_config(checkpoint)), _flat(cfg)
     for name in now:
         if name.startswith(INCIDENTAL) or then.get(name, now[name]) == now[name]:
             continue
-        if name == "TRAIN.CHECKPOINT_FILE_PATH" and now[name] == str(path):
+        if name in SIZE and 0 in (then[name], now[name]):
+            continue
+        if name == "TRAIN.CHECKPOINT_FILE_PATH" and now[name] == source:
             continue
         difference = f"{name} was {then[name]!r} and is {now[name]!r}"
         if name in IDENTITY or (finished and name not in SPENT):
             whose = "another experiment" if name in IDENTITY else "a finished run"
             raise UserError(
-                f"{path} is of {whose}: {difference}. To test it, TRAIN.ENABLE False; to train "
+                f"{source} is of {whose}: {difference}. To test it, TRAIN.ENABLE False; to train "
                 f"from its weights, {WEIGHTS_ALONE}."
             )
         log.info("resuming, but %s", difference)

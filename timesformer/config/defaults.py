@@ -48,7 +48,8 @@ TRAIN = [
     Key(
         "TRAIN.CHECKPOINT_FILE_PATH",
         "",
-        "checkpoint to start from when OUTPUT_DIR has none to resume; '' for none",
+        "checkpoint to start from when OUTPUT_DIR has none to resume, a path or an address; '' for "
+        "none",
         path=True,
     ),
     Key(
@@ -85,7 +86,8 @@ TEST = [
     Key(
         "TEST.CHECKPOINT_FILE_PATH",
         "",
-        "checkpoint to test; '' for the newest good one in OUTPUT_DIR",
+        "weights to test, of any format that PRETRAINED_MODEL can name; '' for the newest good "
+        "checkpoint in OUTPUT_DIR",
         path=True,
     ),
     Key(
@@ -241,7 +243,7 @@ TIMESFORMER = [
     Key(
         "TIMESFORMER.TIME_EMBED_INIT",
         "normal",
-        "how the time embedding starts, where TIME_EMBED_STD is not 0",
+        "how the time embedding starts, where TIME_EMBED_STD is not 0 (which is its default)",
         one_of("normal", "sincos"),
     ),
     Key(
@@ -301,7 +303,11 @@ SOLVER = [
 ]
 
 MODEL = [
-    Key("MODEL.MODEL_NAME", "vit_base_patch16_224", "registered name of the model"),
+    Key(
+        "MODEL.MODEL_NAME",
+        "vit_base_patch16_224",
+        "registered name of the model: TimeSformer, timesformer_small, resnet18_lstm, …",
+    ),
     Key("MODEL.NUM_CLASSES", 400, "number of classes", at_least(1)),
     Key("MODEL.LOSS_FUNC", "cross_entropy", "training loss", one_of("cross_entropy")),
     Key(

@@ -164,7 +164,12 @@ def _set(cfg: CfgNode, name: str, value: Any) -> None:
 
 
 def expand_path(value: str, name: str) -> str:
-    """`value` stripped, ``~`` and ``$NAME`` expanded; UserError for a variable that is not set."""
+    """`value` stripped, ``~`` and ``$NAME`` expanded; UserError for a variable that is not set.
+
+    An address is no path: a $ in it is its own.
+    """
+    if "://" in value:
+        return value.strip()
     expanded = os.path.expanduser(os.path.expandvars(value.strip()))
     if expanded.startswith("~"):
         raise UserError(f"{name} is '{value}', but there is no such user")

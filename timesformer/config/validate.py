@@ -50,12 +50,6 @@ def _geometry(cfg: CfgNode) -> None:
             f"DATA.TRAIN_JITTER_SCALES[0] {low}: validation, and a test with one spatial crop, cut "
             "it at that short side"
         )
-    for name in ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE"):
-        if cfg.DATA[name] % cfg.TIMESFORMER.PATCH_SIZE:
-            raise UserError(
-                f"DATA.{name} {cfg.DATA[name]} must be a multiple of TIMESFORMER.PATCH_SIZE "
-                f"{cfg.TIMESFORMER.PATCH_SIZE}"
-            )
 
 
 def _heads(cfg: CfgNode) -> None:
@@ -63,6 +57,11 @@ def _heads(cfg: CfgNode) -> None:
     if width and heads and width % heads:
         raise UserError(
             f"TIMESFORMER.EMBED_DIM {width} must be a multiple of TIMESFORMER.NUM_HEADS {heads}"
+        )
+    if width and not heads:
+        raise UserError(
+            f"TIMESFORMER.EMBED_DIM is {width}, but TIMESFORMER.NUM_HEADS is not set: set it too "
+            f"({max(width // 64, 1)} is usual for this width)"
         )
 
 

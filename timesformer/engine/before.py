@@ -11,6 +11,7 @@ from timesformer.datasets.build import build_dataset
 from timesformer.distributed.launch import Plan, check_devices
 from timesformer.engine.prepare import train_batch
 from timesformer.errors import UserError
+from timesformer.weights.load import weights_file
 from timesformer.weights.sources import fetch
 
 
@@ -38,7 +39,7 @@ def check_files(cfg: CfgNode) -> None:
     for key, source in wanted.items():
         try:
             if source:
-                fetch(source)
+                weights_file(fetch(source))
         except UserError as error:
             raise UserError(f"{key}: {error}") from error
 

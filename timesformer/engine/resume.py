@@ -32,12 +32,12 @@ def start_from(state: TrainState, cfg: CfgNode, process: Process) -> None:
     # The main process decides, so that all continue the same file.
     path = from_main(own_checkpoint(cfg) if process.is_main else None)
     if path is not None:
-        restore(state, path, cfg)
+        restore(state, str(path), cfg)
     elif cfg.TRAIN.CHECKPOINT_FILE_PATH and cfg.TRAIN.FINETUNE:
         source = cfg.TRAIN.CHECKPOINT_FILE_PATH
         log.info("finetuning: %s", load_pretrained(state.model, source, **loading(cfg)))
     elif cfg.TRAIN.CHECKPOINT_FILE_PATH:
-        restore(state, fetch(cfg.TRAIN.CHECKPOINT_FILE_PATH), cfg)
+        restore(state, cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg)
     elif cfg.TIMESFORMER.PRETRAINED_MODEL:
         source = cfg.TIMESFORMER.PRETRAINED_MODEL
         log.info("%s", load_pretrained(state.model, source, **loading(cfg)))
@@ -63,10 +63,10 @@ def own_checkpoint(cfg: CfgNode) -> Path | None:
     return newest
 
 
-def restore(state: TrainState, path: Path, cfg: CfgNode) -> None:
-    checkpoint = files.read(path)
-    check_same_run(checkpoint, path, cfg)
-    state.restore(checkpoint, path)
-    log.info("continuing %s after %d of %d epochs", path, state.epochs_done, cfg.SOLVER.MAX_EPOCH)
+def restore(state: TrainState, source: str, cfg: CfgNode) -> None:
+    checkpoint = files.read(fetch(source))
+    check_same_run(checkpoint, source, cfg)
+    state.restore(checkpoint, source)
+    log.info("continuing %s after %d of %d epochs", source, state.epochs_done, cfg.SOLVER.MAX_EPOCH)
     if state.epochs_done >= cfg.SOLVER.MAX_EPOCH:
         log.info("all epochs are done: nothing is left to train")

@@ -62,13 +62,19 @@ def choose_checkpoint(cfg: CfgNode) -> str:
 
 
 def load_tested_weights(model: nn.Module, source: str, mode: SpatialMode) -> None:
-    """Load all weights; UserError where some would stay random: such a test means nothing."""
+    """Load all weights; UserError where the model would not be the network that was trained."""
     report = load_weights(model, read_weights(source), pos_embed_mode=mode)
     log.info("%s", report)
     if report.new:
         raise UserError(
             f"{source} leaves weights of the model random, first {report.new[0]}, so a test would "
             "mean nothing. Check MODEL.NUM_CLASSES and TIMESFORMER.ATTENTION_TYPE, or finetune."
+        )
+    copied = [f"{name} is copied, not trained" for name in report.inflated]
+    if other := report.other + copied:
+        raise UserError(
+            f"{source} is of another network ({other[0]}), so a test would mean nothing. Set "
+            "TIMESFORMER.ATTENTION_TYPE, POS_EMBED and HEAD_HIDDEN_DIM as in training, or finetune."
         )
 
 

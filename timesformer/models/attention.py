@@ -190,8 +190,9 @@ class SparseLocalGlobalBlock(Block):
     quarter of the picture that the patch lies in, through all frames. Its global attention has "a
     stride of 2" along time and both axes of space: read as the lattice of every second frame, row
     and column that the patch lies on. There are four windows and eight lattices; each window has
-    patches of all lattices, so that after one block any patch can know of any other. Odd sizes give
-    windows and lattices of unlike sizes. Stochastic depth drops single windows, single lattices.
+    patches of all lattices, so that after one block any patch can know of any other (from 4 x 4
+    patches on; of fewer, through the class token). Odd sizes give windows and lattices of unlike
+    sizes. Stochastic depth drops single windows, single lattices.
     """
 
     def __init__(self, spec: BlockSpec, drop_path_rate: float) -> None:

@@ -5,7 +5,6 @@ Dimensions: B batch, C channels, T frames, H W pixels, D width of the features.
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,12 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from timesformer.errors import UserError
-from timesformer.models.build import MODEL_REGISTRY, VideoClassifier, load_pretrained
+from timesformer.models.build import MODEL_REGISTRY, VideoClassifier, load_pretrained, report
 from timesformer.models.layers import check_clip
 
 if TYPE_CHECKING:
     from torchvision.models import ResNet
 
-logger = logging.getLogger("timesformer")
 BACKBONES = ("resnet18", "resnet50")
 
 
@@ -60,7 +58,7 @@ class FrameResNet(VideoClassifier):
         self.head_drop = nn.Dropout(drop_rate)
         self.head = nn.Linear(hidden_dim or dim, num_classes) if num_classes else nn.Identity()
         if pretrained_model:
-            logger.info("%s", load_pretrained(self, pretrained_model))
+            report(load_pretrained(self, pretrained_model))
 
     def forward(self, clip: Tensor) -> Tensor:
         """Float (B, C, T, H, W), normalised RGB, of any T, H, W, to logits (B, num_classes)."""

@@ -70,9 +70,10 @@ def build_model(cfg: CfgNode, *, pretrained: bool = True) -> VideoClassifier:
     entry = MODEL_REGISTRY.get(name)
     geometry = geometry_from_cfg(cfg)
     check_stated(name, entry, geometry)
+    check_crops(entry, cfg)
     model = entry(**what_it_takes(name, entry, geometry))
     if cfg.TIMESFORMER.PRETRAINED_MODEL and pretrained:
-        log.info("%s", load_pretrained(model, cfg.TIMESFORMER.PRETRAINED_MODEL, **loading(cfg)))
+        report(load_pretrained(model, cfg.TIMESFORMER.PRETRAINED_MODEL, **loading(cfg)))
     model.set_grad_checkpointing(cfg.TIMESFORMER.GRAD_CHECKPOINTING)
     return model
 
@@ -88,6 +89,12 @@ def load_pretrained(
     return load_weights(model, read_weights(source), strict=strict, pos_embed_mode=pos_embed_mode)
 
 
+def report(loaded: LoadReport) -> None:
+    """Says what came of the weights, aloud (Python shows no less) if not all of them are in use."""
+    silent = not (loaded.new or loaded.unused or loaded.other)
+    log.log(logging.INFO if silent else logging.WARNING, "%s", loaded)
+
+
 def loading(cfg: CfgNode) -> dict[str, Any]:
     """The keyword arguments of `load_pretrained`, for weights to train from."""
     return {
@@ -99,13 +106,32 @@ def loading(cfg: CfgNode) -> dict[str, Any]:
 def check_stated(name: str, entry: EntryPoint, geometry: dict[str, Any]) -> None:
     """UserError if the config asks for something else than the model's name says."""
     stated = getattr(entry, "keywords", {})
-    for argument in stated.keys() & geometry.keys() - {"num_classes"}:
-        if stated[argument] != geometry[argument]:
+    for argument in stated:
+        differs = stated[argument] != geometry.get(argument, stated[argument])
+        if differs and argument != "num_classes":  # the data set's, whatever the name is used for
             key = KEY_OF.get(argument, f"TIMESFORMER.{argument.upper()}")
             raise UserError(
                 f"MODEL.MODEL_NAME {name} means {key} {stated[argument]}, but the config says "
                 f"{geometry[argument]}: change either, or use MODEL.MODEL_NAME TimeSformer."
             )
+
+
+def check_crops(entry: EntryPoint, cfg: CfgNode) -> None:
+    """UserError if a model of patches is to see frames that are not whole numbers of them."""
+    if takes(entry, "patch_size"):
+        for name in ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE"):
+            if cfg.DATA[name] % cfg.TIMESFORMER.PATCH_SIZE:
+                raise UserError(
+                    f"DATA.{name} {cfg.DATA[name]} must be a multiple of TIMESFORMER.PATCH_SIZE "
+                    f"{cfg.TIMESFORMER.PATCH_SIZE}"
+                )
+
+
+def takes(entry: EntryPoint, argument: str) -> bool:
+    """Whether an entry point has a use for `argument`."""
+    parameters = inspect.signature(entry).parameters
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return anything or argument in parameters
 
 
 def what_it_takes(name: str, entry: EntryPoint, geometry: dict[str, Any]) -> dict[str, Any]:
@@ -114,17 +140,15 @@ def what_it_takes(name: str, entry: EntryPoint, geometry: dict[str, Any]) -> dic
     Raises:
         UserError: a key of the section TIMESFORMER was changed, and the model has no use for it.
     """
-    parameters = inspect.signature(entry).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return geometry
-    for argument in geometry.keys() - parameters.keys() - KEY_OF.keys():
+    taken = {name: value for name, value in geometry.items() if takes(entry, name)}
+    for argument in geometry.keys() - taken.keys() - KEY_OF.keys():
         key = KEYS[f"TIMESFORMER.{argument.upper()}"]
         if geometry[argument] != key.default:
             raise UserError(
                 f"{key.name} is {geometry[argument]!r}, but the model {name} has no use for it: "
                 "remove the key, or choose a TimeSformer as MODEL.MODEL_NAME."
             )
-    return {argument: value for argument, value in geometry.items() if argument in parameters}
+    return taken
 
 
 KEY_OF = {

@@ -18,12 +18,14 @@ from timesformer.models.inflate import has_added_attention, inflate
 from timesformer.models.pos_embed import SpatialMode, resize_spatial, resize_temporal
 from timesformer.weights import State
 from timesformer.weights.files import summary
+from timesformer.weights.geometry import HEAD_DIM
 
 if TYPE_CHECKING:
     from timesformer.weights.load import Weights
 
 HEAD = ("head.", "pre_logits.")  # pre_logits: an extra layer before the head of some image ViTs
-BEYOND_IMAGES = ("time_embed", "_fc.", "rnn.")  # no image network has a counterpart of these
+# No image network has a counterpart of these; the last counts batches, for nothing we use.
+BEYOND_IMAGES = ("time_embed", "_fc.", "rnn.", "num_batches_tracked")
 PATCHES = "patch_embed.proj.weight"
 
 
@@ -39,6 +41,8 @@ class LoadReport:
     new: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)
+    """Where the model is not the network that the weights were trained in, though they fit."""
 
     def __str__(self) -> str:
         rows = {
@@ -49,7 +53,7 @@ class LoadReport:
             "unused": self.unused,
         }
         lines = [f"{label:>18} {len(names):>4}  {summary(names)}" for label, names in rows.items()]
-        notes = [f"{'note':>18}       {change}" for change in self.changes]
+        notes = [f"{'note':>18}       {line}" for line in self.changes + self.other]
         return "\n".join([f"Weights from {self.source} ({self.format}):", *lines, *notes])
 
 
@@ -84,10 +88,11 @@ def load_weights(
     """
     network = network_of(model)
     source = f"{weights.source} ({weights.format})"
-    check_heads(weights, network)
     report = LoadReport(
         weights.source, weights.format, unused=list(weights.dropped), changes=list(weights.changes)
     )
+    check_heads(weights, network, report)
+    report.other = other_network(weights, network)
     own = network.state_dict()
     image = not has_added_attention(weights.state) and "rnn.weight_ih_l0" not in weights.state
     fitted = without_unwanted(weights.state, network, report)
@@ -101,6 +106,8 @@ def load_weights(
         check_shapes(fitted, own, source)
     else:
         fitted = what_fits(fitted, own, report)
+    if not fitted:
+        raise UserError(f"Nothing in {source} fits the model: choose another file.")
     report.new = [name for name in own if name not in fitted]
     changed = {*report.inflated, *(line.split()[0] for line in report.resized)}
     report.loaded = [name for name in fitted if name not in changed]
@@ -108,22 +115,42 @@ def load_weights(
     return report
 
 
-def check_heads(weights: Weights, network: nn.Module) -> None:
-    """UserError if the file states another number of heads: no shape would show it."""
-    own = geometry_of(network).get("num_heads")
+def check_heads(weights: Weights, network: nn.Module, report: LoadReport) -> None:
+    """UserError if the file states another number of heads, which no shape would show.
+
+    Where it states none, a number that is unusual for the width is noted.
+    """
+    own, width = (geometry_of(network).get(name) for name in ("num_heads", "embed_dim"))
     stated = weights.stated.get("num_heads")
     if own and stated and own != stated:
         raise UserError(
             f"{weights.source} is of a network with {stated} attention heads, and the model has "
             f"{own}: build the model with num_heads {stated} (TIMESFORMER.NUM_HEADS)."
         )
+    if own and not stated and own * HEAD_DIM != width:
+        report.changes.append(
+            f"the file does not state its heads; the model has {own} of width {width // own}, and "
+            f"{HEAD_DIM} is usual"
+        )
+
+
+def other_network(weights: Weights, network: nn.Module) -> list[str]:
+    """Arguments that the file states and `network` has otherwise, a line each."""
+    own = geometry_of(network)
+    return [
+        f"{name} {weights.stated[name]} in the file, {own[name]} in the model"
+        for name in ("attention_type", "pos_embed", "head_hidden_dim")
+        if name in own and weights.stated.get(name, own[name]) != own[name]
+    ]
 
 
 def without_unwanted(state: State, network: nn.Module, report: LoadReport) -> State:
     """`state` without the embeddings that `network` was told to do without."""
     kind = geometry_of(network).get("pos_embed", "space_time")
     unwanted = {"space": ("time_embed",), "none": ("time_embed", "pos_embed")}.get(kind, ())
-    report.unused += [name for name in unwanted if name in state]
+    left_out = [name for name in unwanted if name in state]
+    report.unused += left_out
+    report.other += [f"{name} in the file, none in the model" for name in left_out]
     return {name: tensor for name, tensor in state.items() if name not in unwanted}
 
 
@@ -148,7 +175,8 @@ def with_other_channels(state: State, own: State, report: LoadReport) -> State:
     if PATCHES not in state or PATCHES not in own:
         return state
     weight, channels = state[PATCHES], own[PATCHES].shape[1]
-    if weight.shape[1] == channels or weight.shape[2:] != own[PATCHES].shape[2:]:
+    alike = weight.ndim == 4 and weight.shape[2:] == own[PATCHES].shape[2:]
+    if not alike or weight.shape[1] in (0, channels):
         return state
     report.resized.append(f"{PATCHES} {weight.shape[1]} -> {channels} channels")
     return state | {PATCHES: other_channels(weight, channels)}
@@ -183,9 +211,11 @@ def resized_state(
     own = network.state_dict()
     state = dict(state)
     if alike_in_width("pos_embed", state, own):
-        target = patch_grid(own["pos_embed"], geometry_of(network), report.source)
-        grid = patch_grid(state["pos_embed"], weights.stated, report.source)
-        if grid != target:
+        grid, target = stated_grid(weights.stated), stated_grid(geometry_of(network))
+        assert target is not None, "only a VisionTransformer has positions"
+        # Without a statement, the same number of places is the same grid.
+        if (grid or target) != target or state["pos_embed"].shape != own["pos_embed"].shape:
+            grid = grid or square_grid(state["pos_embed"], report.source)
             state["pos_embed"] = resize_spatial(state["pos_embed"], grid, target, mode)
             report.resized.append(f"pos_embed {grid[0]}x{grid[1]} -> {target[0]}x{target[1]}")
     if alike_in_width("time_embed", state, own):
@@ -197,21 +227,25 @@ def resized_state(
 
 
 def alike_in_width(name: str, state: State, own: State) -> bool:
-    """Whether both have the embedding `name`, and of the same width D."""
-    if name not in state or name not in own:
+    """Whether both have the embedding `name`, not empty, and of the same width D."""
+    if name not in state or name not in own or state[name].ndim != 3:
         return False
-    return state[name].ndim == 3 and state[name].shape[::2] == own[name].shape[::2]
+    least = 2 if name == "pos_embed" else 1  # its first is that of the class token
+    return state[name].shape[1] >= least and state[name].shape[::2] == own[name].shape[::2]
 
 
-def patch_grid(pos_embed: Tensor, stated: Mapping[str, Any], source: str) -> tuple[int, int]:
-    """The (h, w) that (1, 1 + N, D) was trained on: as `stated`, or else a square."""
+def stated_grid(stated: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The (h, w) of the patches of a network, if its geometry is stated."""
+    if "img_size" not in stated or "patch_size" not in stated:
+        return None
+    size = stated["img_size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    return height // stated["patch_size"], width // stated["patch_size"]
+
+
+def square_grid(pos_embed: Tensor, source: str) -> tuple[int, int]:
+    """The (h, w) that (1, 1 + N, D) was trained on, which nothing states: it has to be square."""
     patches = pos_embed.shape[1] - 1
-    if "img_size" in stated and "patch_size" in stated:
-        size = stated["img_size"]
-        height, width = (size, size) if isinstance(size, int) else size
-        grid = height // stated["patch_size"], width // stated["patch_size"]
-        if math.prod(grid) == patches:
-            return grid
     side = math.isqrt(patches)
     if side * side != patches:
         raise UserError(

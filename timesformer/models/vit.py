@@ -4,24 +4,22 @@ All hold the network as their attribute `model`, so their parameter names start 
 in the released checkpoint files; `VisionTransformer` itself has the names without it.
 
 ``timesformer_SIZE`` and ``timesformer_VARIANT`` are `TimeSformer` with the arguments of `SIZES` and
-`VARIANTS`; arguments that are given win.
+`VARIANTS`; arguments that are given win. In a config, where all but the size is always given, the
+name may not be contradicted (`build.check_stated`); the classes are those of the data set.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from torch import Tensor
 
-from timesformer.models.build import MODEL_REGISTRY, VideoClassifier, load_pretrained
+from timesformer.models.build import MODEL_REGISTRY, VideoClassifier, load_pretrained, report
 from timesformer.models.transformer import LayerTokens, VisionTransformer
 
 __all__ = ["TimeSformer", "VisionTransformer", "vit_base_patch16_224"]
-
-logger = logging.getLogger("timesformer")
 
 
 SIZES: dict[str, dict[str, Any]] = {  # ViT (arXiv 2010.11929), the small ones DeiT (2012.12877)
@@ -34,12 +32,12 @@ SIZES: dict[str, dict[str, Any]] = {  # ViT (arXiv 2010.11929), the small ones D
 
 VARIANTS: dict[str, dict[str, Any]] = {  # of the paper, all of the base size
     "hr": {"num_frames": 16, "img_size": 448},
-    "l": {"num_frames": 96},
-    "l_ssv2": {"num_frames": 64, "num_classes": 174},
-    "howto100m_8": {"num_frames": 8, "num_classes": 1059},
-    "howto100m_32": {"num_frames": 32, "num_classes": 1059},
-    "howto100m_64": {"num_frames": 64, "num_classes": 1059},
-    "howto100m_96": {"num_frames": 96, "num_classes": 1059},
+    "l": {"num_frames": 96, "img_size": 224},
+    "l_ssv2": {"num_frames": 64, "img_size": 224, "num_classes": 174},
+    "howto100m_8": {"num_frames": 8, "img_size": 224, "num_classes": 1059},
+    "howto100m_32": {"num_frames": 32, "img_size": 224, "num_classes": 1059},
+    "howto100m_64": {"num_frames": 64, "img_size": 224, "num_classes": 1059},
+    "howto100m_96": {"num_frames": 96, "img_size": 224, "num_classes": 1059},
 }
 
 
@@ -74,7 +72,7 @@ class TimeSformer(VideoClassifier):
             **geometry,
         )
         if pretrained_model:
-            logger.info("%s", load_pretrained(self, pretrained_model))
+            report(load_pretrained(self, pretrained_model))
 
     def forward(self, clip: Tensor) -> Tensor:
         """Float (B, C, T, H, W), normalised RGB, to logits (B, num_classes)."""
@@ -106,5 +104,7 @@ def vit_base_patch16_224(**geometry: Any) -> TimeSformer:
     return TimeSformer(**geometry)
 
 
-for _name, _stated in (SIZES | VARIANTS).items():
-    MODEL_REGISTRY.register(f"timesformer_{_name}")(partial(TimeSformer, **_stated))
+for _name, _size in SIZES.items():
+    MODEL_REGISTRY.register(f"timesformer_{_name}")(partial(TimeSformer, **_size))
+for _name, _clip in VARIANTS.items():
+    MODEL_REGISTRY.register(f"timesformer_{_name}")(partial(TimeSformer, **SIZES["base"], **_clip))

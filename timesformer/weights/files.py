@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ CONTAINERS = (
     "student",
     "module",
 )
+# The last two are those of counters; anything else would not survive the way into a network.
+DTYPES = (
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.float64,
+    torch.int64,
+    torch.int32,
+)
 SHOWN_NAMES = 3
 
 
@@ -42,10 +52,25 @@ def read_state(path: Path) -> tuple[State, Mapping[str, Any]]:
     Raises:
         UserError: unreadable or truncated, in need of code, or without a state dict.
     """
-    readers = {".safetensors": read_safetensors, ".npz": read_npz}
-    content = readers.get(path.suffix, read_pickle)(path)
+    content = reader_of(path)(path)
     state = unwrap(content, path)
     return dict(state), {} if content is state or not isinstance(content, Mapping) else content
+
+
+def reader_of(path: Path) -> Callable[[Path], object]:
+    """By what the file begins with: names are changed, and links have others."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(9)
+        if beginning[8:] == b"{" or path.suffix == ".safetensors":
+            return read_safetensors
+        if beginning.startswith(b"PK"):  # a zip archive, of NumPy's or of PyTorch's
+            with zipfile.ZipFile(path) as archive:
+                arrays = any(name.endswith(".npy") for name in archive.namelist())
+            return read_npz if arrays else read_pickle
+    except (OSError, zipfile.BadZipFile) as error:
+        raise unreadable(path, error) from error
+    return read_pickle
 
 
 def read_safetensors(path: Path) -> State:
@@ -62,7 +87,7 @@ def read_npz(path: Path) -> State:
         # Opened here, because of a broken archive NumPy forgets to close the file.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: torch.from_numpy(np.array(archive[name])) for name in archive.files}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise unreadable(path, error) from error
 
 
@@ -94,6 +119,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def unreadable(path: Path, error: Exception) -> UserError:
     """The sentence for a file that is no weights file, or only part of one."""
     reason = (str(error).splitlines() or [""])[0][:120] or "it ends too early"
+    if "weights_only" in reason:  # PyTorch's advice is to execute what is in the file
+        reason = "no file of torch.save"
     return UserError(
         f"'{path}' cannot be read as a weights file; it is truncated or of another kind "
         f"({type(error).__name__}: {reason}). Copy or download it again."
@@ -109,15 +136,17 @@ def unwrap(content: object, path: Path) -> Mapping[str, Tensor]:
         raise UserError(f"'{path}' holds no named tensors (it is a {type(content).__name__}).")
     if strange := [str(name) for name, value in content.items() if not is_entry(name, value)]:
         raise UserError(
-            f"'{path}' holds no plain state dict: {summary(strange)} are no tensors. Expected a "
-            f"mapping of names to tensors, or one under {', '.join(CONTAINERS)}."
+            f"'{path}' holds no plain state dict: {summary(strange)} are no plain tensors. "
+            f"Expected a mapping of names to tensors, or one under {', '.join(CONTAINERS)}."
         )
     return content
 
 
 def is_entry(name: object, value: object) -> bool:
-    """Whether the pair belongs in a state dict."""
-    return isinstance(name, str) and isinstance(value, Tensor)
+    """Whether the pair belongs in a state dict: a name and a dense tensor with values."""
+    if not (isinstance(name, str) and isinstance(value, Tensor)):
+        return False
+    return value.layout is torch.strided and not value.is_meta and value.dtype in DTYPES
 
 
 def summary(names: Iterable[str]) -> str:

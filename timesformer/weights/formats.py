@@ -78,6 +78,8 @@ class Format:
     """Regular expression for the beginning of names that are not needed."""
     adapt: Callable[[State, str], Adapted] = as_is
     """What is left to do once the names are ours."""
+    note: str = ""
+    """What a person has to know to get the results that the weights gave there."""
 
 
 TRANSFORMERS_TIMESFORMER = {
@@ -125,6 +127,8 @@ MMACTION2_DIVIDED = MMACTION2 | {  # time is the first attention, and each part 
     "blocks.#.norm2": "transformer_layers.layers.#.ffns.0.norm",
 }
 
+MMACTION2_NOTE = "MMAction2 normalises with DATA.MEAN and DATA.STD [0.5, 0.5, 0.5]"
+
 # A joint or space-only MMAction2 network fits both of its tables, and the first is the right one.
 FORMATS = (
     Format(
@@ -133,6 +137,7 @@ FORMATS = (
         (MMACTION2,),
         "backbone.",
         rf"data_preprocessor\.|{DROPPED_EVERYWHERE}",
+        note=MMACTION2_NOTE,
     ),
     Format(
         "MMAction2 TimeSformer",
@@ -140,6 +145,7 @@ FORMATS = (
         (MMACTION2_DIVIDED,),
         "backbone.",
         rf"data_preprocessor\.|{DROPPED_EVERYWHERE}",
+        note=MMACTION2_NOTE,
     ),
     Format(
         "Transformers TimeSformer",
@@ -181,19 +187,22 @@ FORMATS = (
 EXPORTED = ("Transformers TimeSformer", "MMAction2 TimeSformer")
 
 
-def to_our_names(state: State, source: str) -> Translation:
+def to_our_names(state: State, source: str, *, ours: bool = False) -> Translation:
     """A state dict of any program in `FORMATS`, under our names and in our layout.
 
     Args:
         state: names to tensors, taken out of the container of its file.
         source: what to call it in messages.
+        ours: it says itself that it is a network of this project; nothing is to be guessed.
 
     Raises:
         UserError: a format that is not known, or a network that is not a plain ViT or TimeSformer.
     """
     bare = without_wrappers(state, source)
+    if ours:
+        return Translation(bare, "TimeSformer", [])
     known = detect(bare, source)
-    adapted, changes = known.adapt(renamed(bare, known, source), source)
+    adapted, changes = adapted_state(renamed(bare, known, source), known, source)
     dropped = [name for name in adapted if re.match(known.dropped, name)]
     kept = {name: tensor for name, tensor in adapted.items() if name not in dropped}
     return Translation(kept, known.name, dropped, changes)
@@ -217,6 +226,18 @@ def to_foreign_names(state: State, format_name: str) -> State:
             "space-only attention with a head of one linear layer, so export such a network."
         )
     return {foreign_name(name, state, chosen): tensor for name, tensor in state.items()}
+
+
+def adapted_state(state: State, known: Format, source: str) -> Adapted:
+    """``known.adapt``; UserError where tensors have not the shapes that their names promise."""
+    try:
+        adapted, changes = known.adapt(state, source)
+    except (IndexError, KeyError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{source} looks like {known.name}, but its tensors have other shapes than one "
+            f"({type(error).__name__}: {str(error).splitlines()[0]}): choose another file."
+        ) from error
+    return adapted, changes + ([known.note] if known.note else [])
 
 
 def without_wrappers(state: State, source: str) -> State:

@@ -6,9 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from timesformer.errors import UserError
 from timesformer.weights import State
 
 HEAD_DIM = 64  # the width of an attention head in every published ViT and TimeSformer
+
+LARGEST_EPS = 1e-5  # of the norms; ours have 1e-6, and the difference is beyond what anyone sees
+SIZES = ("img_size", "patch_size", "in_chans", "num_frames", "embed_dim", "depth", "num_heads")
 
 # Arguments of ours, and where Transformers' config.json states them.
 IN_CONFIG_JSON = {
@@ -24,15 +28,39 @@ IN_CONFIG_JSON = {
 }
 
 
-def recorded(content: Mapping[str, Any]) -> dict[str, Any]:
+def recorded(content: Mapping[str, Any], source: str) -> dict[str, Any]:
     """What our own files state: a checkpoint's, or the JSON file's, entry ``geometry``."""
     geometry = content.get("geometry")
-    return dict(geometry) if isinstance(geometry, Mapping) else {}
+    return checked(geometry, source) if isinstance(geometry, Mapping) else {}
 
 
-def from_config_json(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What Transformers' config.json of a ViT or a TimeSformer states."""
-    return {ours: config[theirs] for ours, theirs in IN_CONFIG_JSON.items() if theirs in config}
+def from_config_json(config: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """What Transformers' config.json of a ViT or a TimeSformer states.
+
+    Raises:
+        UserError: it is of a network that computes something that no network here does.
+    """
+    activation, eps = config.get("hidden_act", "gelu"), config.get("layer_norm_eps", 1e-6)
+    if not str(activation).startswith("gelu") or not float(eps) < LARGEST_EPS:
+        raise UserError(
+            f"The config.json of {source} states hidden_act {activation} and layer_norm_eps {eps}, "
+            "and a TimeSformer has gelu and 1e-6: choose other weights."
+        )
+    stated = {ours: config[name] for ours, name in IN_CONFIG_JSON.items() if name in config}
+    return checked(stated, source)
+
+
+def checked(geometry: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """`geometry`; UserError if what should be a size is none."""
+    for name in SIZES:
+        given = geometry.get(name, 1)
+        sides = given if name == "img_size" and isinstance(given, list | tuple) else [given]
+        if len(sides) not in (1, 2) or not all(type(n) is int and n > 0 for n in sides):
+            raise UserError(
+                f"{source} states {name} {given!r}, but it must be a whole number above 0: correct "
+                "it there."
+            )
+    return dict(geometry)
 
 
 def from_state(state: State) -> dict[str, Any]:

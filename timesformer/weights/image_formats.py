@@ -3,8 +3,8 @@
 Dimensions: D width, P patch side, C channels, N patches, L positions, d = D / heads.
 
 Each ``adapt_*`` takes a state whose names are ours already and returns it in our shapes, with one
-line for each thing that is more than a change of names. Nothing here is approximate: the features
-of the class token stay those of the original network, up to rounding.
+line for each thing that is more than a change of names. The features of the class token stay those
+of the original network, up to rounding, but where a docstring says what is left out.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,10 @@ from timesformer.weights import State
 from timesformer.weights.files import read_json, read_state
 from timesformer.weights.formats import to_our_names
 from timesformer.weights.geometry import from_config_json, from_state, recorded
+from timesformer.weights.hub import HUB_WEIGHTS as FOLDER_FILES
 from timesformer.weights.sources import fetch
 
-# What Transformers writes into a folder, best first.
-FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+log = logging.getLogger("timesformer")
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,15 @@ def read_weights(source: str | Path) -> Weights:
     path = fetch(source)
     file = weights_file(path)
     state, rest = read_state(file)
-    translation = to_our_names(state, str(source))
+    ours = recorded(rest, str(source)) or beside(file, str(source))
+    translation = to_our_names(state, str(source), ours=bool(ours))
     return Weights(
         translation.state,
         str(source),
         translation.format,
         translation.dropped,
         translation.changes,
-        stated_geometry(file, rest),
+        ours or from_folder(file, str(source)),
     )
 
 
@@ -75,13 +77,21 @@ def weights_file(path: Path) -> Path:
     )
 
 
-def stated_geometry(file: Path, rest: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file, or a JSON file beside it, says of its network."""
-    if stated := recorded(rest):
-        return stated
-    beside, config = file.with_suffix(".json"), file.parent / "config.json"
-    if file.suffix == ".safetensors" and beside.is_file():
-        return recorded(read_json(beside))
-    if file.name in FOLDER_FILES and config.is_file():
-        return from_config_json(read_json(config))
-    return {}
+def beside(file: Path, source: str) -> dict[str, Any]:
+    """What the .json of the same name beside a safetensors file states, if it is one of ours."""
+    path = file.with_suffix(".json")
+    if file.suffix != ".safetensors" or not path.is_file():
+        return {}
+    try:
+        return recorded(read_json(path), source)
+    except UserError as error:
+        log.warning("%s says nothing of the network beside it: %s", path, error)
+        return {}
+
+
+def from_folder(file: Path, source: str) -> dict[str, Any]:
+    """What Transformers' config.json in the same folder states."""
+    config = file.parent / "config.json"
+    if file.name not in FOLDER_FILES or not config.is_file():
+        return {}
+    return from_config_json(read_json(config), source)

@@ -29,8 +29,8 @@ from timesformer.weights.hub import CHUNK_BYTES, HUB_FORM, fetch_from_hub, hash_
 log = logging.getLogger("timesformer")
 
 SCHEMES = ("https", "http", "hf", "timm")
-# torch's convention, name-<first digits of the sha256>.pth; a date like -20220815 is no hash.
-HASH_IN_NAME = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.\w+$")
+# torch's convention, name-<first digits of the sha256>.pth; digits alone are a date or a step.
+HASH_IN_NAME = re.compile(r"-(?!\d+\.)([0-9a-f]{8,64})\.\w+$")
 IN_ADDRESSES = "/%:@!$&'()*+,;=?"  # stay as they are; spaces and foreign letters do not
 TIMEOUT_SECONDS = 20  # of silence, not of the whole download
 
@@ -64,8 +64,10 @@ def fetch(source: str | Path) -> Path:
             f"'{address}' cannot be fetched: weights are a path, https://host/file, {HUB_FORM} or "
             "timm://architecture.tag."
         )
-    if not Path(source).exists():
-        raise UserError(f"There is no weights file '{source}': check the path.")
+    try:
+        Path(source).stat()
+    except (OSError, ValueError) as error:  # not there, not allowed, too long a name
+        raise UserError(f"There is no weights file '{source}': check the path.") from error
     return Path(source)
 
 
@@ -86,7 +88,8 @@ def direct_url(address: str) -> str:
         parts = urlsplit(address)
     except ValueError as error:
         raise UserError(f"'{address}' is no address ({error}).") from error
-    if not parts.hostname or PurePosixPath(unquote(parts.path)).name in ("", ".."):
+    plain = unquote(parts.path)
+    if not parts.hostname or "\0" in plain or PurePosixPath(plain).name in ("", ".."):
         raise UserError(f"'{address}' names no file: the form is https://host/folder/file.pth.")
     path, query = (quote(part, safe=IN_ADDRESSES) for part in (parts.path, parts.query))
     if f".{parts.hostname}".endswith(".dropbox.com"):
