@@ -355,9 +355,10 @@ def test_patches_of_several_frames_are_refused(tmp_path: Path) -> None:
 
 
 def test_tensors_of_another_network_are_refused(tmp_path: Path) -> None:
-    path = plain(tmp_path, random_network(img_size=(8, 16)).state_dict())
+    path = tmp_path / "in.safetensors"
+    save_file(random_network(img_size=(8, 16)).state_dict(), path)
     sentence = refusal(path, tmp_path / "out.pyth", "released")
-    assert ": pos_embed differ. State the geometry of the network in a .json file" in sentence
+    assert ": pos_embed differ. State the geometry of the network: as .safetensors" in sentence
     path.with_suffix(".json").write_text('{"geometry": {"img_size": [8, 16], "num_heads": 3}}')
     convert(path, tmp_path / "out.pyth", "released")
     assert read_weights(tmp_path / "out.pyth").geometry["img_size"] == [8, 16]
@@ -366,10 +367,10 @@ def test_tensors_of_another_network_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("geometry", "words"),
     [
-        ({"depth": "two"}, "states a geometry that no network can have ("),
+        ({"depth": "two"}, "in.json states depth 'two', but it must be a whole number above 0"),
         ({"colour": 1}, "states a geometry that no network can have ("),
         ({"img_size": [8]}, "states a geometry that no network can have ("),
-        ({"num_heads": 0}, "states a geometry that no network can have ("),
+        ({"num_heads": 0}, "in.json states num_heads 0, but it must be a whole number above 0"),
         ({"num_heads": 5}, "The width 24 (embed_dim) does not divide over 5 attention heads"),
         ({"attention_type": "divided"}, "'divided' is not a known attention type"),
         ({"depth": 3}, "blocks.2.norm1.weight, blocks.2.norm1.bias, "),

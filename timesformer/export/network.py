@@ -79,8 +79,8 @@ def check_fits(weights: Weights) -> None:
     if strange := [name for name in {**own, **given} if own.get(name) != given.get(name)]:
         raise UserError(
             f"The tensors of {weights.source} are not those of {dict(weights.stated)}: "
-            f"{summary(strange)} differ. State the geometry of the network in a .json file of the "
-            "same name beside it, as --to safetensors writes one."
+            f"{summary(strange)} differ. State the geometry of the network: as .safetensors with "
+            "a .json file of the same name beside it, as --to safetensors writes one."
         )
 
 

@@ -193,15 +193,16 @@ def to_our_names(state: State, source: str, *, ours: bool = False) -> Translatio
     Args:
         state: names to tensors, taken out of the container of its file.
         source: what to call it in messages.
-        ours: it says itself that it is a network of this project; nothing is to be guessed.
+        ours: the file states the geometry of a TimeSformer, so what looks like an image ViT is a
+            space-only one, and nothing about it is to be guessed.
 
     Raises:
         UserError: a format that is not known, or a network that is not a plain ViT or TimeSformer.
     """
     bare = without_wrappers(state, source)
-    if ours:
-        return Translation(bare, "TimeSformer", [])
     known = detect(bare, source)
+    if ours and known.name == "timm ViT":
+        return Translation(bare, "TimeSformer", [])
     adapted, changes = adapted_state(renamed(bare, known, source), known, source)
     dropped = [name for name in adapted if re.match(known.dropped, name)]
     kept = {name: tensor for name, tensor in adapted.items() if name not in dropped}

@@ -53,7 +53,7 @@ def read_weights(source: str | Path) -> Weights:
     path = fetch(source)
     file = weights_file(path)
     state, rest = read_state(file)
-    ours = recorded(rest, str(source)) or beside(file, str(source))
+    ours = recorded(rest, str(source)) or beside(file)
     translation = to_our_names(state, str(source), ours=bool(ours))
     return Weights(
         translation.state,
@@ -77,16 +77,17 @@ def weights_file(path: Path) -> Path:
     )
 
 
-def beside(file: Path, source: str) -> dict[str, Any]:
+def beside(file: Path) -> dict[str, Any]:
     """What the .json of the same name beside a safetensors file states, if it is one of ours."""
     path = file.with_suffix(".json")
     if file.suffix != ".safetensors" or not path.is_file():
         return {}
     try:
-        return recorded(read_json(path), source)
+        content = read_json(path)
     except UserError as error:
         log.warning("%s says nothing of the network beside it: %s", path, error)
         return {}
+    return recorded(content, str(path))
 
 
 def from_folder(file: Path, source: str) -> dict[str, Any]:
