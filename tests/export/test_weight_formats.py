@@ -21,7 +21,7 @@ from tests.models.tiny import clip, randomise, tiny_cfg, tiny_network
 from timesformer.config import load_config
 from timesformer.errors import UserError
 from timesformer.export.convert import TARGETS, convert
-from timesformer.export.formats import read_back, write_transformers
+from timesformer.export.formats import read_back
 from timesformer.export.network import as_network
 from timesformer.models import MODEL_REGISTRY, VisionTransformer, build_model
 from timesformer.weights.load import read_weights
@@ -231,10 +231,18 @@ def test_mmaction2_names_and_how_it_has_to_normalise(
 
 
 def test_another_normalisation_for_transformers(tmp_path: Path) -> None:
-    weights = as_network(read_weights(trained(tmp_path, in_chans=2)), {})
-    write_transformers(weights, tmp_path / "out", mean=0.5, std=0.25)
+    """It is that of the checkpoint's config, on every way."""
+    network = random_network()
+    cfg = load_config(None, ["DATA.MEAN", [0.5, 0.4, 0.3], "DATA.STD", [0.1, 0.2, 0.3]]).dump()
+    content = {"model_state": network.state_dict(), "cfg": cfg, "geometry": network.geometry}
+    torch.save(content, tmp_path / "in.pyth")
+    convert(tmp_path / "in.pyth", tmp_path / "again.pyth", "released")
+    convert(tmp_path / "again.pyth", tmp_path / "out", "transformers")
     preprocessor = json.loads((tmp_path / "out" / "preprocessor_config.json").read_text())
-    assert (preprocessor["image_mean"], preprocessor["image_std"]) == ([0.5] * 2, [0.25] * 2)
+    assert preprocessor["image_mean"] == [0.5, 0.4, 0.3]
+    assert preprocessor["image_std"] == [0.1, 0.2, 0.3]
+    torch.save({"model_state": network.state_dict(), "cfg": "DATA: [1]"}, tmp_path / "mute.pyth")
+    assert read_weights(tmp_path / "mute.pyth").normalization == {}
 
 
 def test_our_own_safetensors(tmp_path: Path) -> None:

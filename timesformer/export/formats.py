@@ -31,7 +31,7 @@ log = logging.getLogger("timesformer")
 RELEASED_SCHEMES = ("divided_space_time", "joint_space_time", "space_only")
 # Of the geometry, what reading back has to get from elsewhere than the tensors.
 BESIDE_TENSORS = ("attention_type", "img_size", "num_frames", "num_heads")
-MEAN, STD = 0.45, 0.225  # of values in 0..1: no weights file states what it was trained with
+MEAN, STD = 0.45, 0.225  # of values in 0..1, as released: what a file is taken to mean if silent
 
 
 def write_released(weights: Weights, path: Path) -> str:
@@ -48,7 +48,7 @@ def write_released(weights: Weights, path: Path) -> str:
         "epoch": 0,
         "model_state": {f"model.{name}": tensor for name, tensor in weights.state.items()},
         "optimizer_state": {},
-        "cfg": config_text(weights.stated),
+        "cfg": config_text(weights),
         "geometry": dict(weights.stated),
     }
     return write_pickle(checkpoint, weights, path)
@@ -97,8 +97,6 @@ def write_transformers(
     path: Path,
     *,
     class_names: Sequence[str] = (),
-    mean: float = MEAN,
-    std: float = STD,
 ) -> str:
     """A folder for ``TimesformerForVideoClassification.from_pretrained``.
 
@@ -107,7 +105,6 @@ def write_transformers(
 
     Args:
         class_names: in the order of the labels; without them ``LABEL_0`` and so on.
-        mean, std: of values in 0..1, for all channels.
 
     Raises:
         UserError: a network that Transformers does not have.
@@ -120,12 +117,16 @@ def write_transformers(
         path.mkdir()
         save_file(state, path / "model.safetensors", metadata={"format": "pt"})
     write_json(config_json(weights, class_names), path / "config.json")
-    write_json(preprocessor_json(weights.stated, mean, std), path / "preprocessor_config.json")
+    preprocessor = preprocessor_json(weights)
+    write_json(preprocessor, path / "preprocessor_config.json")
     log.info(
-        "preprocessor_config.json normalises with mean %g and std %g: correct it there if the "
-        "weights are MMAction2's (0.5 and 0.5) or DATA.MEAN was changed",
-        mean,
-        std,
+        "preprocessor_config.json normalises with mean %s and std %s, %s",
+        preprocessor["image_mean"],
+        preprocessor["image_std"],
+        "as in training"
+        if weights.normalization
+        else "which the file does not state: correct it "
+        "there if the weights are MMAction2's (0.5 and 0.5) or DATA.MEAN was changed",
     )
     return read_back(weights, path)
 
@@ -152,14 +153,16 @@ def refuse(weights: Weights, program: str, findings: Mapping[str, bool]) -> None
             )
 
 
-def config_text(geometry: Mapping[str, Any]) -> str:
+def config_text(weights: Weights) -> str:
     """YAML of a config of this package that builds the network; empty if there is none."""
+    geometry = weights.stated
     side = geometry["img_size"]
     if not isinstance(side, int) or geometry["in_chans"] != 3 or geometry["num_classes"] == 0:
         return ""
     keys = {KEY_OF.get(name, f"TIMESFORMER.{name.upper()}"): geometry[name] for name in geometry}
     keys["DATA.INPUT_CHANNEL_NUM"] = [3]
     keys["DATA.TEST_CROP_SIZE"] = side
+    keys |= {f"DATA.{name.upper()}": values for name, values in weights.normalization.items()}
     # 256 and 320 for 224, as in the released configs.
     keys["DATA.TRAIN_JITTER_SCALES"] = [side * 8 // 7, side * 10 // 7]
     return str(load_config(None, [part for pair in keys.items() for part in pair]).dump())
@@ -186,9 +189,9 @@ def config_json(weights: Weights, class_names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def preprocessor_json(geometry: Mapping[str, Any], mean: float, std: float) -> dict[str, Any]:
+def preprocessor_json(weights: Weights) -> dict[str, Any]:
     """Transformers' preprocessor_config.json: what a test with one crop does to a frame."""
-    side, channels = geometry["img_size"], geometry["in_chans"]
+    side, channels = weights.stated["img_size"], weights.stated["in_chans"]
     return {
         "image_processor_type": "VideoMAEImageProcessor",
         "do_resize": True,
@@ -199,8 +202,8 @@ def preprocessor_json(geometry: Mapping[str, Any], mean: float, std: float) -> d
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": [mean] * channels,
-        "image_std": [std] * channels,
+        "image_mean": weights.normalization.get("mean", [MEAN] * channels),
+        "image_std": weights.normalization.get("std", [STD] * channels),
     }
 
 

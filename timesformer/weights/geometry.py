@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from timesformer.errors import UserError
 from timesformer.weights import State
 
@@ -32,6 +34,15 @@ def recorded(content: Mapping[str, Any], source: str) -> dict[str, Any]:
     """What our own files state: a checkpoint's, or the JSON file's, entry ``geometry``."""
     geometry = content.get("geometry")
     return checked(geometry, source) if isinstance(geometry, Mapping) else {}
+
+
+def normalization(content: Mapping[str, Any]) -> dict[str, list[float]]:
+    """``mean`` and ``std`` as the config in a checkpoint, ours or a released one, states them."""
+    try:
+        data = yaml.safe_load(content["cfg"])["DATA"]
+        return {name: [float(x) for x in data[name.upper()]] for name in ("mean", "std")}
+    except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError):
+        return {}  # no config, or one that is silent
 
 
 def from_config_json(config: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from timesformer.errors import UserError
 from timesformer.weights import State
 from timesformer.weights.files import read_json, read_state
 from timesformer.weights.formats import to_our_names
-from timesformer.weights.geometry import from_config_json, from_state, recorded
+from timesformer.weights.geometry import from_config_json, from_state, normalization, recorded
 from timesformer.weights.hub import HUB_WEIGHTS as FOLDER_FILES
 from timesformer.weights.sources import fetch
 
@@ -34,6 +34,8 @@ class Weights:
     """What was changed besides names and layout, a line each."""
     stated: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of `VisionTransformer` that the file, or the one beside it, states."""
+    normalization: Mapping[str, list[float]] = field(default_factory=dict)
+    """``mean`` and ``std`` of each channel, of values in 0..1, if the file states them."""
 
     @property
     def geometry(self) -> dict[str, Any]:
@@ -62,6 +64,7 @@ def read_weights(source: str | Path) -> Weights:
         translation.dropped,
         translation.changes,
         ours or from_folder(file, str(source)),
+        normalization(rest),
     )
 
 
