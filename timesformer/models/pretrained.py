@@ -94,14 +94,10 @@ def load_weights(
     check_heads(weights, network, report)
     report.other = other_network(weights, network)
     own = network.state_dict()
-    image = not has_added_attention(weights.state) and "rnn.weight_ih_l0" not in weights.state
-    fitted = without_unwanted(weights.state, network, report)
-    fitted = without_other_head(fitted, own, report)
-    fitted = inflated_state(fitted, own, report) if image else fitted
-    fitted = resized_state(fitted, weights, network, report, pos_embed_mode)
-    fitted = with_other_channels(fitted, own, report)
+    fitted = fit(weights, network, report, pos_embed_mode)
     if strict:
-        check_nothing_missing(fitted, own, HEAD + BEYOND_IMAGES if image else HEAD, source)
+        expendable = HEAD + BEYOND_IMAGES if of_images(weights.state) else HEAD
+        check_nothing_missing(fitted, own, expendable, source)
         check_nothing_left(fitted, own, source)
         check_shapes(fitted, own, source)
     else:
@@ -109,10 +105,25 @@ def load_weights(
     if not fitted:
         raise UserError(f"Nothing in {source} fits the model: choose another file.")
     report.new = [name for name in own if name not in fitted]
-    changed = {*report.inflated, *(line.split()[0] for line in report.resized)}
-    report.loaded = [name for name in fitted if name not in changed]
+    report.loaded = [name for name in fitted if fitted[name] is weights.state.get(name)]
     network.load_state_dict({**own, **fitted})
     return report
+
+
+def fit(weights: Weights, network: nn.Module, report: LoadReport, mode: SpatialMode) -> State:
+    """The tensors of `weights` as `network` takes them; what is done to them is reported."""
+    own = network.state_dict()
+    state = without_unwanted(weights.state, network, report)
+    state = without_other_head(state, own, report)
+    if of_images(weights.state):
+        state = inflated_state(state, own, report)
+    state = resized_state(state, weights, network, report, mode)
+    return with_other_channels(state, own, report)
+
+
+def of_images(state: State) -> bool:
+    """Whether nothing in a network's tensors shows that it looks along time."""
+    return not has_added_attention(state) and "rnn.weight_ih_l0" not in state
 
 
 def check_heads(weights: Weights, network: nn.Module, report: LoadReport) -> None:
