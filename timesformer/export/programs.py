@@ -29,6 +29,7 @@ log = logging.getLogger("timesformer")
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TRACED_BATCH = 2  # of 0 and 1 torch.export would conclude things that hold for no other batch
+LARGEST_BATCH = 2**31 - 1  # torch 2.6 cannot do without a bound
 COMPARED_BATCHES = (1, 3)
 LARGEST_DIFFERENCE = 1e-4  # of the largest logit: float32, with the sums in another order
 # Twelve divided blocks have 2,500, twelve sparse ones 19,000, which would take the optimiser more
@@ -104,7 +105,8 @@ def check_onnx_packages() -> None:
 def traced(network: VisionTransformer) -> ExportedProgram:
     """The network as a graph for any batch of clips of its size."""
     clips = random_clips(network, TRACED_BATCH)
-    return torch.export.export(network, (clips,), dynamic_shapes={"clip": {0: Dim("batch")}})
+    batch = Dim("batch", max=LARGEST_BATCH)
+    return torch.export.export(network, (clips,), dynamic_shapes={"clip": {0: batch}})
 
 
 def random_clips(network: VisionTransformer, batch: int) -> Tensor:

@@ -203,7 +203,9 @@ class VisionTransformer(nn.Module):
         patches = patches.flatten(2, 3)  # (B, T, N, D)
         cls_token: Tensor = self.cls_token  # (1, 1, D)
         if self.pos_embed is not None:
-            pos_embed = resize_spatial(self.pos_embed, self.grid[1:], grid[1:])  # (1, 1 + N, D)
+            # Not grid[1:]: tracing with torch 2.6 does not follow a slice of a named tuple.
+            here, there = (self.grid.height, self.grid.width), (grid.height, grid.width)
+            pos_embed = resize_spatial(self.pos_embed, here, there)  # (1, 1 + N, D)
             patches, cls_token = patches + pos_embed[:, 1:], cls_token + pos_embed[:, :1]
         if self.time_embed is not None:
             time_embed = resize_temporal(self.time_embed, grid.frames)  # (1, T, D)
