@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from pathlib import Path
@@ -156,6 +157,20 @@ def test_report_is_a_table_for_people(trained: VisionTransformer) -> None:
     assert "unused 2 head.weight (5, 24), head.bias (5,)" in lines
     counted = len(report.loaded) + len(report.resized) + len(report.new)
     assert counted == len(network.state_dict())
+
+
+def test_the_table_is_printed_where_there_is_no_log(
+    trained: VisionTransformer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As in a script that sets up no logging."""
+    torch.save(trained.state_dict(), tmp_path / "weights.pth")
+    monkeypatch.setattr(logging.getLogger("timesformer"), "propagate", False)
+    monkeypatch.setattr(logging.getLogger("timesformer"), "handlers", [])
+    TimeSformer(**GEOMETRY, pretrained_model=str(tmp_path / "weights.pth"))
+    assert f"loaded {len(trained.state_dict()):>4}  cls_token" in capsys.readouterr().out
 
 
 def test_features_need_no_head(trained: VisionTransformer) -> None:

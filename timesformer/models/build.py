@@ -90,9 +90,12 @@ def load_pretrained(
 
 
 def report(loaded: LoadReport) -> None:
-    """Says what came of the weights, aloud (Python shows no less) if not all of them are in use."""
-    silent = not (loaded.new or loaded.unused or loaded.other)
-    log.log(logging.INFO if silent else logging.WARNING, "%s", loaded)
+    """Says what came of the weights: in the log, or on the screen where nobody has set up a log."""
+    if not log.hasHandlers():
+        print(loaded)
+        return
+    smooth = not (loaded.new or loaded.unused or loaded.other)
+    log.log(logging.INFO if smooth else logging.WARNING, "%s", loaded)
 
 
 def loading(cfg: CfgNode) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def config_report(cfg: CfgNode) -> dict[str, Any]:
 
 
 def paper_report() -> dict[str, Any]:
-    """The paper's comparisons, our numbers beside its own; 10 to 20 seconds."""
+    """The paper's comparisons, our numbers beside its own; about half a minute."""
     return {
         "schemes": [scheme_report(name) for name in ATTENTION_SCHEMES.names()],
         "models": [model_report(name) for name in PAPER_MODELS],
