@@ -16,7 +16,7 @@ TOOLS = sorted((ROOT / "tools").glob("*.py"))
 # A room imports from the floors below its own, and from itself.
 FLOORS = (
     {"errors", "registry", "logs"},
-    {"config", "weights"},
+    {"config", "weights", "annotations"},
     {"datasets", "models", "optim", "evaluation"},
     {"checkpoints", "distributed"},
     {"engine", "export", "profiling"},
@@ -29,14 +29,14 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SHARED_FLOORS = {FLOOR_OF["errors"], FLOOR_OF["checkpoints"]}
 
 # What a training run could do without: other programs' formats, reports, pictures.
-AROUND_THE_CORE = {"weights", "export", "profiling", "visualization"}
+AROUND_THE_CORE = {"annotations", "weights", "export", "profiling", "visualization"}
 
 MAX_CHAIN_OF_IMPORTS = 7
 MAX_LINES_OF_A_FILE = 400
 MAX_LINES_OF_A_TOOL = 60
 MAX_LINES_OF_A_FUNCTION = 80
 USUAL_LINES_OF_A_FUNCTION = 40
-MAX_LINES_OF_THE_CORE = 6500
+MAX_LINES_OF_THE_CORE = 7000
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -12,6 +12,7 @@ from timesformer.datasets.batch import collate
 from timesformer.datasets.loader import build_loader
 from timesformer.datasets.motion_shapes import ensure_motion_shapes
 from timesformer.datasets.sampler import EvalSampler, Request, TrainSampler
+from timesformer.datasets.sampling import Timeline
 from timesformer.errors import UserError
 
 
@@ -74,9 +75,9 @@ def test_evaluation_is_deterministic_and_validation_takes_the_middle(shapes):
     val = build_dataset("kinetics", config(shapes), "val")
     assert torch.equal(val[0].views, val[0].views)
     # 24 frames, spans of 12: starts 0 and 6 of a test with 2 views; the second is the middle.
-    assert val._starts(24, 12.0) == [6.0]
+    assert val.sampling.middle(Timeline(24, 30.0)) == val.sampling.views(Timeline(24, 30.0), 2)[1]
     test = build_dataset("kinetics", config(shapes), "test")
-    assert test._starts(24, 12.0) == [0.0, 6.0]
+    assert [view[0] for view in test.sampling.views(Timeline(24, 30.0), 2)] == [0, 6]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -7,8 +7,8 @@ Keys of the released code that can mean nothing here are in `legacy.py`.
 
 from __future__ import annotations
 
+from timesformer.config.data_keys import DATA, MIXUP
 from timesformer.config.schema import (
-    ANYTHING,
     Allowed,
     Key,
     above,
@@ -84,6 +84,12 @@ TEST = [
         Allowed("1 or 3", lambda value: value in (1, 3)),
     ),
     Key(
+        "TEST.SPREAD_VIEWS",
+        False,
+        "spread the temporal views from the first frame to the last (a single one in the middle); "
+        "in the released protocol view k of n starts at k/n of the slack, and none reaches the end",
+    ),
+    Key(
         "TEST.CHECKPOINT_FILE_PATH",
         "",
         "weights to test, of any format that PRETRAINED_MODEL can name; '' for the newest good "
@@ -95,67 +101,6 @@ TEST = [
         "",
         "predictions file (.npz) to write; '' for OUTPUT_DIR/predictions.npz",
         path=True,
-    ),
-]
-
-DATA = [
-    Key("DATA.PATH_TO_DATA_DIR", "", "folder with train.csv, val.csv and test.csv", path=True),
-    Key(
-        "DATA.PATH_PREFIX",
-        "",
-        "folder that the relative video paths start from; '' for the folder of the csv file",
-        path=True,
-    ),
-    Key("DATA.NUM_FRAMES", 8, "frames of a clip", at_least(1)),
-    Key(
-        "DATA.SAMPLING_RATE",
-        8,
-        "a clip spans NUM_FRAMES x SAMPLING_RATE frames at TARGET_FPS",
-        at_least(1),
-    ),
-    Key("DATA.TARGET_FPS", 30.0, "frames per second that SAMPLING_RATE counts in", within(1, 1000)),
-    Key(
-        "DATA.TRAIN_JITTER_SCALES",
-        [256, 320],
-        "smallest and largest short side in pixels that a training clip is resized to",
-        each(within(1, 8192), length=2),
-        item=int,
-    ),
-    Key("DATA.TRAIN_CROP_SIZE", 224, "side of the training crop in pixels", at_least(1)),
-    Key("DATA.TEST_CROP_SIZE", 256, "side of the validation and test crop in pixels", at_least(1)),
-    Key(
-        "DATA.INV_UNIFORM_SAMPLE",
-        False,
-        "draw the reciprocal of the training scale uniformly instead of the scale",
-    ),
-    Key("DATA.RANDOM_FLIP", True, "mirror half of the training clips left to right"),
-    Key(
-        "DATA.INPUT_CHANNEL_NUM",
-        [3],
-        "colour channels of the input; all data sets here decode to 3",
-        Allowed("[3]", lambda value: value == [3]),
-        item=int,
-    ),
-    Key(
-        "DATA.REVERSE_INPUT_CHANNEL",
-        False,
-        "feed BGR instead of RGB; the released Something-Something weights expect it",
-    ),
-    Key("DATA.MEAN", [0.45] * 3, "subtracted from values in 0..1", each(ANYTHING, 3), item=float),
-    Key("DATA.STD", [0.225] * 3, "divides what is left", each(above(0), 3), item=float),
-    Key(
-        "DATA.ENSEMBLE_METHOD",
-        "sum",
-        "how the scores of a video's views become one: sum of logits (as released), sum of softmax "
-        "probabilities, or maximum of logits",
-        one_of("sum", "softmax", "max"),
-    ),
-    Key(
-        "DATA.MAX_FAILED_FRACTION",
-        0.05,
-        "share of an epoch's training videos that may be unreadable (each is replaced and named in "
-        "the log) before the run stops",
-        within(0, 1),
     ),
 ]
 
@@ -316,19 +261,6 @@ MODEL = [
         "share of the target spread over all classes; 0.1 is what the released MIXUP used",
         below_one(),
     ),
-]
-
-MIXUP = [
-    Key("MIXUP.ENABLED", False, "mix each training batch with itself in reverse order"),
-    Key("MIXUP.ALPHA", 0.8, "Beta parameter of mixup; 0 for none", at_least(0)),
-    Key(
-        "MIXUP.CUTMIX_ALPHA",
-        1.0,
-        "Beta parameter of CutMix (a box in space through all frames); 0 for none",
-        at_least(0),
-    ),
-    Key("MIXUP.PROB", 1.0, "share of the batches that are mixed", within(0, 1)),
-    Key("MIXUP.SWITCH_PROB", 0.5, "share of CutMix where both are on", within(0, 1)),
 ]
 
 PROCESSES = [

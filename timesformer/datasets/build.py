@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from functools import partial
 
 from fvcore.common.config import CfgNode
 
-from timesformer.datasets.annotations import check_first_exists, read_video_list
-from timesformer.datasets.motion_shapes import ensure_motion_shapes
+from timesformer.annotations.table import VideoList
+from timesformer.datasets.lists import DATASET_REGISTRY, SEGMENTED, read_list
+from timesformer.datasets.sampling import FrameSampling, Segmented, Strided, Uniform
+from timesformer.datasets.sources import open_video
 from timesformer.datasets.transforms import TrainTransform, ViewTransform
-from timesformer.datasets.video import ClipShape, EvaluationViews, TrainingClips, VideoDataset
-from timesformer.errors import UserError
-from timesformer.registry import Registry
+from timesformer.datasets.video import EvaluationViews, TrainingClips, VideoDataset
 
-SPLITS = ("train", "val", "test")
-
-DATASET_REGISTRY: Registry[Callable[[CfgNode, str], VideoDataset]] = Registry("data set")
+__all__ = ["DATASET_REGISTRY", "build_dataset", "read_list"]
 
 
 def build_dataset(name: str, cfg: CfgNode, split: str) -> VideoDataset:
@@ -25,7 +22,7 @@ def build_dataset(name: str, cfg: CfgNode, split: str) -> VideoDataset:
     Args:
         name: a name of `DATASET_REGISTRY`.
         cfg: reads DATA, MODEL.NUM_CLASSES, TEST's views and RNG_SEED.
-        split: ``train`` (one random clip an item), ``val`` (one centre view) or ``test``
+        split: ``train`` (random clips), ``val`` (one centre view) or ``test``
             (TEST.NUM_ENSEMBLE_VIEWS x TEST.NUM_SPATIAL_CROPS views).
 
     Returns:
@@ -34,48 +31,40 @@ def build_dataset(name: str, cfg: CfgNode, split: str) -> VideoDataset:
     Raises:
         UserError: unknown name or split, or lists that are missing or malformed.
     """
-    if split not in SPLITS:
-        raise UserError(f"'{split}' is not a split; known: {', '.join(SPLITS)}")
-    return DATASET_REGISTRY.get(name)(cfg, split)
+    return video_dataset(name, cfg, split, read_list(name, cfg, split))
 
 
-@DATASET_REGISTRY.register("kinetics", "video_csv")
-def video_csv(cfg: CfgNode, split: str) -> VideoDataset:
-    """Video files listed in PATH_TO_DATA_DIR/{train,val,test}.csv, lines ``path label``."""
-    folder = cfg.DATA.PATH_TO_DATA_DIR
-    if not os.path.isdir(folder):
-        raise UserError(
-            f"DATA.PATH_TO_DATA_DIR is '{folder}', which is not a folder; set it to the one that "
-            "holds train.csv, val.csv and test.csv (see DATASET.md)"
+def video_dataset(name: str, cfg: CfgNode, split: str, videos: VideoList) -> VideoDataset:
+    """The views of `videos` as the config wants them for a split of the data set `name`."""
+    source = partial(open_video, frames_fps=cfg.DATA.FRAMES_FPS)
+    sampling = frame_sampling(name, cfg)
+    if split == "train":
+        return TrainingClips(videos, source, sampling, train_transform(cfg), seed=cfg.RNG_SEED)
+    if split == "val":
+        return EvaluationViews(
+            videos, source, sampling, view_transform(cfg, num_crops=1), num_clips=0
         )
-    videos = read_video_list(
-        os.path.join(folder, f"{split}.csv"),
-        path_prefix=cfg.DATA.PATH_PREFIX,
-        num_classes=cfg.MODEL.NUM_CLASSES,
+    transform = view_transform(cfg, num_crops=cfg.TEST.NUM_SPATIAL_CROPS)
+    return EvaluationViews(
+        videos, source, sampling, transform, num_clips=cfg.TEST.NUM_ENSEMBLE_VIEWS
     )
-    check_first_exists(videos)
-    clip = ClipShape(
+
+
+def frame_sampling(name: str, cfg: CfgNode) -> FrameSampling:
+    """How clips are cut out of the videos of the data set `name`."""
+    method = cfg.DATA.SAMPLING
+    if method == "auto":
+        method = "segments" if name in SEGMENTED else "stride"
+    if method == "segments":
+        return Segmented(num_frames=cfg.DATA.NUM_FRAMES)
+    if method == "uniform":
+        return Uniform(num_frames=cfg.DATA.NUM_FRAMES)
+    return Strided(
         num_frames=cfg.DATA.NUM_FRAMES,
         sampling_rate=cfg.DATA.SAMPLING_RATE,
         target_fps=cfg.DATA.TARGET_FPS,
+        spread=cfg.TEST.SPREAD_VIEWS,
     )
-    if split == "train":
-        return TrainingClips(videos, clip, train_transform(cfg), seed=cfg.RNG_SEED)
-    if split == "val":
-        return EvaluationViews(videos, clip, view_transform(cfg, num_crops=1), num_clips=0)
-    transform = view_transform(cfg, num_crops=cfg.TEST.NUM_SPATIAL_CROPS)
-    return EvaluationViews(videos, clip, transform, num_clips=cfg.TEST.NUM_ENSEMBLE_VIEWS)
-
-
-@DATASET_REGISTRY.register("motion_shapes")
-def motion_shapes(cfg: CfgNode, split: str) -> VideoDataset:
-    """The embedded data set, made in PATH_TO_DATA_DIR when it is not there yet."""
-    if cfg.DATA.RANDOM_FLIP:
-        raise UserError(
-            "DATA.RANDOM_FLIP must be False on MotionShapes: a mirrored 'left' is a 'right'"
-        )
-    ensure_motion_shapes(cfg.DATA.PATH_TO_DATA_DIR)
-    return video_csv(cfg, split)
 
 
 def train_transform(cfg: CfgNode) -> TrainTransform:

@@ -39,7 +39,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from timesformer.datasets.packets import Layout, Run, scan
-from timesformer.errors import UserError
+from timesformer.datasets.reader import UnreadableVideo
 
 # FFmpeg's own messages would go to the terminal; what matters of them is in our exceptions.
 av.logging.set_level(av.logging.PANIC)
@@ -50,18 +50,6 @@ _SKIPPABLE_CODECS = ("h264", "mpeg4")
 
 # For streams that state no rate at all, which is rare (raw streams): the usual rate of web video.
 _FALLBACK_FPS = 30.0
-
-
-class UnreadableVideo(UserError):  # noqa: N818 - it names the video, not a mistake in the code
-    """A video that cannot be opened or decoded; `path` and `reason` say which and why."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"the video '{self.path}' cannot be read: {self.reason}"
 
 
 class VideoReader:

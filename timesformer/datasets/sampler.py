@@ -11,24 +11,39 @@ every collective.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from torch.utils.data import Sampler
 
 
 @dataclass(frozen=True)
 class Request:
-    """One sample to load: `index` in the data set, for `epoch`; `counted` False for padding."""
+    """One sample to load: `index` in the data set, for `epoch`; `counted` False for padding.
+
+    `repeat` counts the times that the same video came up before in the same epoch.
+    """
 
     index: int
     epoch: int = 0
     counted: bool = True
+    repeat: int = 0
+
+    def rng(self, seed: int) -> random.Random:
+        """All that is random about the sample comes from here."""
+        again = f" {self.repeat}" if self.repeat else ""
+        return random.Random(f"{seed} {self.epoch} {self.index}{again}")
 
 
 class TrainSampler(Sampler[list[Request]]):
-    """The batches of one process, epoch by epoch (`epoch` is set by the training loop)."""
+    """The batches of one process, epoch by epoch (`epoch` is set by the training loop).
+
+    `balance`, the label of each sample, makes an epoch of as many samples, in which every class is
+    as frequent as any other.
+    """
 
     def __init__(
         self,
@@ -39,6 +54,7 @@ class TrainSampler(Sampler[list[Request]]):
         rank: int = 0,
         world_size: int = 1,
         seed: int = 0,
+        balance: npt.NDArray[np.int64] | None = None,
     ) -> None:
         assert global_batch % per_pass == 0 and per_pass % world_size == 0
         self.num_samples = num_samples
@@ -47,6 +63,7 @@ class TrainSampler(Sampler[list[Request]]):
         self.rank = rank
         self.world_size = world_size
         self.seed = seed
+        self.balance = balance
         self.epoch = 0
 
     def step_sizes(self) -> list[int]:
@@ -62,15 +79,52 @@ class TrainSampler(Sampler[list[Request]]):
         return sum(self.num_passes(size) for size in self.step_sizes())
 
     def __iter__(self) -> Iterator[list[Request]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_samples)
+        order, repeats = self._order()
         for start in range(0, self.num_samples, self.per_pass):
             # A pass never straddles two steps, because global_batch is a multiple of per_pass.
-            yield self._share(order[start : start + self.per_pass].tolist())
+            pass_ = slice(start, start + self.per_pass)
+            yield self._share(order[pass_].tolist(), repeats[pass_].tolist())
 
-    def _share(self, samples: list[int]) -> list[Request]:
-        mine = [Request(index, self.epoch) for index in samples[self.rank :: self.world_size]]
+    def _order(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The samples of the epoch, and how often each of them came up before."""
+        rng = np.random.default_rng([self.seed, self.epoch])
+        if self.balance is not None:
+            return balanced_order(self.balance, rng)
+        return rng.permutation(self.num_samples), np.zeros(self.num_samples, np.int64)
+
+    def _share(self, samples: list[int], repeats: list[int]) -> list[Request]:
+        mine = [
+            Request(index, self.epoch, repeat=repeat)
+            for index, repeat in list(zip(samples, repeats, strict=True))[
+                self.rank :: self.world_size
+            ]
+        ]
         padding = math.ceil(len(samples) / self.world_size) - len(mine)
         return mine + [Request(samples[0], self.epoch, counted=False)] * padding
+
+
+def balanced_order(
+    labels: npt.NDArray[np.int64], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """As many samples as there are labels, every class as often as any other, but for one.
+
+    A class with fewer videos goes through them again, in a new order; of one with more, another
+    part comes up each epoch.
+
+    Returns:
+        Indices (n,) in random order, and how often each came up before (n,).
+    """
+    classes = rng.permutation(np.unique(labels))
+    shares = np.full(len(classes), len(labels) // len(classes))
+    shares[: len(labels) % len(classes)] += 1
+    indices, repeats = [], []
+    for label, share in zip(classes, shares, strict=True):
+        videos = np.flatnonzero(labels == label)
+        rounds = math.ceil(share / len(videos))
+        indices.append(np.concatenate([rng.permutation(videos) for _ in range(rounds)])[:share])
+        repeats.append(np.repeat(np.arange(rounds), len(videos))[:share])
+    order = rng.permutation(len(labels))
+    return np.concatenate(indices)[order], np.concatenate(repeats)[order]
 
 
 class EvalSampler(Sampler[list[Request]]):

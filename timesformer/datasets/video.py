@@ -1,54 +1,42 @@
-"""Data sets of video files: which frames of which file become which views.
+"""Data sets of videos: which frames of which file become which views.
 
 V views, C channels, T frames, S side of the crop.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from timesformer.datasets.annotations import VideoList
+from timesformer.annotations.table import VideoList
 from timesformer.datasets.batch import Failure, Item
-from timesformer.datasets.decode import UnreadableVideo, VideoReader
+from timesformer.datasets.reader import Reader, UnreadableVideo
 from timesformer.datasets.sampler import Request
-from timesformer.datasets.sampling import clip_indices, clip_span, random_start, view_starts
+from timesformer.datasets.sampling import FrameSampling, Timeline
 from timesformer.datasets.transforms import TrainTransform, ViewTransform
 
 # Unreadable videos in a row after which the data set as a whole must be at fault.
 MAX_TRIES = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClipShape:
-    """`num_frames` frames, `sampling_rate` apart at `target_fps` frames per second."""
-
-    num_frames: int
-    sampling_rate: int
-    target_fps: float
-
-    def span(self, reader: VideoReader) -> float:
-        """Source frames of `reader` that a clip covers."""
-        return clip_span(self.num_frames, self.sampling_rate, reader.fps, self.target_fps)
-
-    def indices(self, reader: VideoReader, start: float) -> list[int]:
-        """The frames of the clip that starts at `start`."""
-        return clip_indices(
-            start, self.span(reader), self.num_frames, reader.num_frames, reader.ticks_per_frame
-        )
-
-
 class VideoDataset(Dataset[Item], ABC):
-    """One item for each line of a video list; see `Item` for its shape."""
+    """One item for each video of a list; see `Item` for its shape.
 
-    def __init__(self, videos: VideoList, clip: ClipShape) -> None:
+    `open_video` opens a path of the list; `sampling` chooses frames of what it opened.
+    """
+
+    def __init__(
+        self, videos: VideoList, open_video: Callable[[str], Reader], sampling: FrameSampling
+    ) -> None:
         self.videos = videos
-        self.clip = clip
+        self.open_video = open_video
+        self.sampling = sampling
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -59,6 +47,37 @@ class VideoDataset(Dataset[Item], ABC):
     def label(self, index: int) -> int:
         return int(self.videos.labels[index])
 
+    def read(
+        self, index: int, choose: Callable[[Timeline], list[list[int]]]
+    ) -> tuple[np.ndarray, ...]:
+        """The clips that `choose` picks of video `index`, each uint8 (T, H, W, C).
+
+        The file is opened and decoded once for all of them.
+        """
+        with self.open_video(self.videos.paths[index]) as reader:
+            first, timeline = self._timeline(reader, index)
+            clips = choose(timeline)
+            frames = reader.read([first + frame for clip in clips for frame in clip])
+        return tuple(frames.reshape(len(clips), -1, *frames.shape[1:]))
+
+    def _timeline(self, reader: Reader, index: int) -> tuple[int, Timeline]:
+        """The first frame of the part of the file that is meant, and that part's timeline."""
+        first, end = 0, reader.num_frames
+        if self.videos.spans is not None:
+            start_seconds, end_seconds = self.videos.spans[index]
+            if not math.isnan(start_seconds):
+                first = reader.frame_at(start_seconds)
+            if not math.isnan(end_seconds):
+                end = reader.frame_at(end_seconds)
+            if first >= end:
+                seconds = reader.num_frames / reader.fps
+                raise UnreadableVideo(
+                    reader.path,
+                    f"it has no frame from {start_seconds} s to {end_seconds} s: it is "
+                    f"{seconds:.1f} s long",
+                )
+        return first, Timeline(end - first, reader.fps, reader.ticks_per_frame)
+
 
 class TrainingClips(VideoDataset):
     """One random clip of a video, randomly scaled, cropped and flipped.
@@ -68,9 +87,15 @@ class TrainingClips(VideoDataset):
     """
 
     def __init__(
-        self, videos: VideoList, clip: ClipShape, transform: TrainTransform, *, seed: int
+        self,
+        videos: VideoList,
+        open_video: Callable[[str], Reader],
+        sampling: FrameSampling,
+        transform: TrainTransform,
+        *,
+        seed: int,
     ) -> None:
-        super().__init__(videos, clip)
+        super().__init__(videos, open_video, sampling)
         self.transform = transform
         self.seed = seed
 
@@ -79,11 +104,11 @@ class TrainingClips(VideoDataset):
         if isinstance(request, int):
             request = Request(request)
         index = request.index
-        rng = random.Random(f"{self.seed} {request.epoch} {index}")
+        rng = request.rng(self.seed)
         failures: list[Failure] = []
         while len(failures) < MAX_TRIES:
             try:
-                views = self._random_clip(self.videos.paths[index], rng)
+                views = self._random_clip(index, rng)
                 # Its own failure only, and only where it counts: those of the replacements that
                 # were tried come up with their own requests.
                 own = tuple(failures[: request.counted])
@@ -93,24 +118,27 @@ class TrainingClips(VideoDataset):
                 index = rng.randrange(len(self))
         return Item(None, self.label(index), index, request.counted, tuple(failures))
 
-    def _random_clip(self, path: str, rng: random.Random) -> torch.Tensor:
-        with VideoReader(path) as reader:
-            start = random_start(reader.num_frames, self.clip.span(reader), rng)
-            frames = reader.read(self.clip.indices(reader, start))
+    def _random_clip(self, index: int, rng: random.Random) -> torch.Tensor:
+        (frames,) = self.read(index, lambda video: [self.sampling.random_clip(video, rng)])
         return self.transform(frames, rng)[None]
 
 
 class EvaluationViews(VideoDataset):
     """The same views of a video every time: `num_clips` in time, each with the transform's crops.
 
-    `num_clips` 0 stands for one clip from the middle, which validation uses; 1 is the first clip,
-    as in the released test protocol. The file is opened and decoded once for all views.
+    `num_clips` 0 stands for one clip from the middle, which validation uses.
     """
 
     def __init__(
-        self, videos: VideoList, clip: ClipShape, transform: ViewTransform, *, num_clips: int
+        self,
+        videos: VideoList,
+        open_video: Callable[[str], Reader],
+        sampling: FrameSampling,
+        transform: ViewTransform,
+        *,
+        num_clips: int,
     ) -> None:
-        super().__init__(videos, clip)
+        super().__init__(videos, open_video, sampling)
         self.transform = transform
         self.num_clips = num_clips
 
@@ -122,22 +150,13 @@ class EvaluationViews(VideoDataset):
         """Item with views uint8 (V, C, T, S, S), temporal view major; None if unreadable."""
         index = request if isinstance(request, int) else request.index
         try:
-            views = self.transform(self._clips(self.videos.paths[index]))
+            views = self.transform(np.stack(self.read(index, self._choose)))
         except UnreadableVideo as error:
             failure = Failure(error.path, error.reason)
             return Item(None, self.label(index), index, failures=(failure,))
         return Item(views, self.label(index), index)
 
-    def _clips(self, path: str) -> np.ndarray:
-        """uint8 (num_clips, T, H, W, C)."""
-        with VideoReader(path) as reader:
-            starts = self._starts(reader.num_frames, self.clip.span(reader))
-            indices = [i for start in starts for i in self.clip.indices(reader, start)]
-            frames = reader.read(indices)
-        return frames.reshape(len(starts), -1, *frames.shape[1:])
-
-    def _starts(self, video_frames: int, span: float) -> list[float]:
+    def _choose(self, video: Timeline) -> list[list[int]]:
         if self.num_clips == 0:
-            # The second of two views starts in the middle of the slack: the centre clip.
-            return view_starts(video_frames, span, 2)[1:]
-        return view_starts(video_frames, span, self.num_clips)
+            return [self.sampling.middle(video)]
+        return self.sampling.views(video, self.num_clips)

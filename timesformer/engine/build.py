@@ -43,7 +43,7 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent) -> Training
     runtime = prepare_device(cfg, process)
     batch = train_batch(cfg, process.world_size, process.local_world_size)
     dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
-    sampler = train_sampler(cfg, process, batch, len(dataset))
+    sampler = train_sampler(cfg, process, batch, dataset)
     # The same initial weights on every process; from here on a step seeds itself.
     torch.manual_seed(cfg.RNG_SEED)
     model = build_model(cfg, pretrained=False)  # `start_from` knows whether they are wanted
@@ -94,15 +94,16 @@ def build_testing(cfg: CfgNode, process: Process, reporter: Silent) -> Testing:
 
 
 def train_sampler(
-    cfg: CfgNode, process: Process, batch: TrainBatch, num_samples: int
+    cfg: CfgNode, process: Process, batch: TrainBatch, dataset: VideoDataset
 ) -> TrainSampler:
     return TrainSampler(
-        num_samples=num_samples,
+        num_samples=len(dataset),
         global_batch=batch.step,
         per_pass=batch.one_pass,
         rank=process.rank,
         world_size=process.world_size,
         seed=cfg.RNG_SEED,
+        balance=dataset.videos.labels if cfg.DATA.CLASS_BALANCED else None,
     )
 
 

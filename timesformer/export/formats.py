@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import timesformer
-from timesformer.config import load_config
+from timesformer.config.load import load_config
 from timesformer.errors import UserError
 from timesformer.export.network import writing
 from timesformer.models.build import KEY_OF

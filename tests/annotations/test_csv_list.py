@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from timesformer.datasets.annotations import VideoList, check_first_exists, read_video_list
+from timesformer.annotations.csv_list import read_video_list
+from timesformer.annotations.subset import check_first_exists
+from timesformer.annotations.table import VideoList
 from timesformer.errors import UserError
 
 
@@ -40,7 +42,7 @@ def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 )
 def test_a_line_gives_path_and_label(tmp_path: Path, line: str, name: str, label: int) -> None:
     videos = read_video_list(write(tmp_path, line), num_classes=4)
-    assert videos.paths == [str(tmp_path / name)]
+    assert list(videos.paths) == [str(tmp_path / name)]
     assert videos.labels.tolist() == [label]
 
 
@@ -58,14 +60,14 @@ def test_byte_order_mark_and_line_ends_are_not_part_of_a_path(
     tmp_path: Path, encoding: str, newline: str
 ) -> None:
     videos = read_video_list(write(tmp_path, newline.join(["a.mp4 1", "b.mp4 0", ""]), encoding))
-    assert videos.paths == [str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]
+    assert list(videos.paths) == [str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]
     assert videos.labels.tolist() == [1, 0]
 
 
 def test_prefix_replaces_the_folder_of_the_csv_but_not_absolute_paths(tmp_path: Path) -> None:
     csv = write(tmp_path, "a.mp4 1\n/videos/b.mp4 0")
-    assert read_video_list(csv, path_prefix="/data").paths == ["/data/a.mp4", "/videos/b.mp4"]
-    assert read_video_list(csv).paths == [str(tmp_path / "a.mp4"), "/videos/b.mp4"]
+    assert list(read_video_list(csv, path_prefix="/data").paths) == ["/data/a.mp4", "/videos/b.mp4"]
+    assert list(read_video_list(csv).paths) == [str(tmp_path / "a.mp4"), "/videos/b.mp4"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""Parts of a list of videos: those that exist, a share of each class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from timesformer.annotations.places import exists
+from timesformer.annotations.table import VideoList
+from timesformer.errors import UserError
+
+_NUM_PROBED = 10
+
+
+def fraction_of_each_class(videos: VideoList, fraction: float, *, seed: int) -> VideoList:
+    """`fraction` of the videos of each class (rounded up), in the order of the list.
+
+    Each class has one shuffled order for a seed, of which a fraction takes the beginning: so the
+    videos of a smaller fraction are among those of a larger one.
+    """
+    chosen = []
+    for label in np.unique(videos.labels):
+        members = np.flatnonzero(videos.labels == label)
+        order = np.random.default_rng([seed, int(label)]).permutation(members)
+        chosen.append(order[: math.ceil(fraction * len(members))])
+    return videos.select(np.sort(np.concatenate(chosen)))
+
+
+def check_first_exists(videos: VideoList) -> None:
+    """Raise UserError if none of the first ten videos exists: the mark of a wrong folder."""
+    probed = videos.paths[:_NUM_PROBED]
+    if not any(exists(path) for path in probed):
+        raise UserError(
+            f"None of the first {len(probed)} videos of {videos.source} exists; the first is "
+            f"'{probed[0]}'. Set DATA.PATH_PREFIX to the folder that the paths in the list start "
+            "from (empty: the folder of the list)."
+        )
+
+
+def missing(videos: VideoList) -> Iterator[int]:
+    """The indices of the videos that do not exist."""
+    return (index for index, path in enumerate(videos.paths) if not exists(path))

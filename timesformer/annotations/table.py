@@ -1,0 +1,129 @@
+"""A list of labelled videos, held once for all processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.sharedctypes import RawArray
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from timesformer.errors import UserError
+
+
+class PackedStrings(Sequence[str]):
+    """Many strings, in two arrays of shared memory, each joined to `folder` when it is asked for.
+
+    As Python objects, a million paths would cost every worker process 100 MB: whoever touches an
+    object writes its reference count, and so copies the page. These arrays are one copy for all
+    processes, forked or spawned. They travel to a process only while it is being started.
+    """
+
+    def __init__(self, strings: Iterable[str], *, folder: str = "") -> None:
+        encoded = [string.encode() for string in strings]
+        ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+        self._folder = folder
+        self._text = shared_copy(np.frombuffer(b"".join(encoded), dtype=np.uint8))
+        self._ends = shared_copy(ends)
+
+    def __len__(self) -> int:
+        return len(np.frombuffer(self._ends, dtype=np.int64)) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        numbers = range(len(self))[index]  # raises IndexError, and counts from the end
+        return self._get(numbers) if isinstance(numbers, int) else [self._get(i) for i in numbers]
+
+    def _get(self, index: int) -> str:
+        start, end = np.frombuffer(self._ends, dtype=np.int64)[index : index + 2]
+        text = np.frombuffer(self._text, dtype=np.uint8)[start:end].tobytes().decode()
+        return os.path.join(self._folder, text)
+
+
+def shared_copy(values: npt.NDArray[Any]) -> Any:
+    """The bytes of `values` in shared memory that ends with the last process that holds it."""
+    raw = RawArray("B", max(values.nbytes, 1))
+    view = np.frombuffer(raw, dtype=np.uint8)[: values.nbytes]
+    view[:] = values.reshape(-1).view(np.uint8)
+    return raw
+
+
+@dataclass(frozen=True)
+class VideoList:
+    """The videos of one split, in the order of their list.
+
+    Attributes:
+        paths: where each video lies: a file, a folder of frames, or ``folder/name_[001-117].jpg``,
+            which is frames 1 to 117 of a folder.
+        labels: int64 ``(len(paths),)``, the class of each video, 0-based.
+        source: the file or folder that the list was read from, for messages.
+        class_names: the name of each class; () where nobody gave any.
+        spans: float64 ``(len(paths), 2)``, start and end in seconds of the clip inside each file,
+            NaN where it is the file's own; None if that is so for all.
+    """
+
+    paths: Sequence[str]
+    labels: npt.NDArray[np.int64]
+    source: str
+    class_names: tuple[str, ...] = ()
+    spans: npt.NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def select(self, indices: npt.NDArray[np.int64]) -> VideoList:
+        """The videos at `indices`, in that order."""
+        return replace(
+            self,
+            paths=PackedStrings(self.paths[int(index)] for index in indices),
+            labels=self.labels[indices],
+            spans=None if self.spans is None else self.spans[indices],
+        )
+
+    def name_of(self, label: int) -> str:
+        """The name of a class, or its number where there is none."""
+        return self.class_names[label] if label < len(self.class_names) else str(label)
+
+
+def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The lines of a file: the names of the classes, in the order of their labels.
+
+    Raises:
+        UserError: the file cannot be read, or names a class twice.
+    """
+    names = tuple(read_lines(path))
+    while names and not names[-1]:
+        names = names[:-1]
+    seen: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        if not name:
+            raise UserError(f"{path}, line {number} is empty. Each line names one class.")
+        if seen.setdefault(name, number) != number:
+            raise UserError(
+                f"{path}: the class '{name}' stands on lines {seen[name]} and {number}. "
+                "Each line names one class."
+            )
+    return names
+
+
+def read_lines(path: str | os.PathLike[str]) -> list[str]:
+    """The stripped lines of a UTF-8 text, with or without byte order mark, any line ends.
+
+    Raises:
+        UserError: no such file, or it is not text.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123 - takes any path-like
+            return [line.strip() for line in file]
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8 text ({error.reason}). Save it again as UTF-8."
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
