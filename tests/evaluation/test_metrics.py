@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from timesformer.evaluation import TrainMeter, combine_views, label_rank, summarize, topk_accuracy
-from timesformer.evaluation.results import write_failures, write_predictions
+from timesformer.evaluation.results import write_class_accuracy, write_failures, write_predictions
 
 NAN = float("nan")
 
@@ -70,13 +70,32 @@ def test_meter_ignores_padding_and_weighs_clips_alike():
 def test_predictions_file_is_as_documented(tmp_path):
     path = tmp_path / "sub" / "predictions.npz"
     scores = torch.tensor([[0.1, 0.9], [NAN, NAN]])
-    write_predictions(path, videos=["a b.mp4", "ü.mp4"], labels=torch.tensor([1, 0]), scores=scores)
+    write_predictions(
+        path,
+        videos=["a b.mp4", "ü.mp4"],
+        labels=torch.tensor([1, 0]),
+        scores=scores,
+        class_names=["no", "ja ü"],
+    )
     found = np.load(path, allow_pickle=False)
     assert found["videos"].tolist() == ["a b.mp4", "ü.mp4"]
     assert found["labels"].tolist() == [1, 0]
     assert found["predictions"].tolist() == [1, -1]
+    assert found["class_names"].tolist() == ["no", "ja ü"]
     assert found["scores"].dtype == np.float32
     assert [p.name for p in path.parent.iterdir()] == ["predictions.npz"]
+
+
+def test_class_accuracy_names_the_hardest_classes(tmp_path):
+    labels, ranks = torch.tensor([0, 0, 2, 2, 3]), torch.tensor([0, 7, 3, 4, 0])
+    hardest = write_class_accuracy(tmp_path / "a.csv", labels, ranks, ["run", "-", "a, b", "sit"])
+    assert hardest == ["a, b 0.0 % of 2", "run 50.0 % of 2", "sit 100.0 % of 1"]
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [
+            ["0", "run", "2", "50.00", "50.00"],
+            ["2", "a, b", "2", "0.00", "100.00"],
+            ["3", "sit", "1", "100.00", "100.00"],
+        ]
 
 
 def test_failures_file(tmp_path):

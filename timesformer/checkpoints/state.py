@@ -2,14 +2,16 @@
 
 A checkpoint holds ``epoch`` (index of the last finished epoch, as in the released files),
 ``model_state``, ``optimizer_state``, ``scaler_state``, ``best_top1_err``, ``cfg`` (YAML text),
-``geometry`` (`VideoClassifier.geometry`) and ``version``. Nothing random is stored: randomness is a
-function of the seed and of where the run is.
+``geometry`` (`VideoClassifier.geometry`), ``class_names`` and ``version``. Nothing random is
+stored: randomness is a function of the seed and of where the run is.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -73,6 +75,7 @@ class TrainState:
     scaler: torch.amp.GradScaler
     epochs_done: int = 0
     best_top1_err: float = field(default=float("inf"))
+    class_names: tuple[str, ...] = ()
 
     def as_checkpoint(self, cfg: CfgNode) -> dict[str, Any]:
         return {
@@ -83,6 +86,7 @@ class TrainState:
             "best_top1_err": self.best_top1_err,
             "cfg": cfg.dump(),
             "geometry": self.model.geometry,
+            "class_names": list(self.class_names),
             "version": timesformer.__version__,
         }
 
@@ -97,6 +101,8 @@ class TrainState:
         stated = checkpoint.get("geometry", {}).get("num_heads")
         if stated and stated != self.model.geometry["num_heads"]:
             raise unfit(source, f"it is of a network with {stated} attention heads")
+        if change := class_change(checkpoint.get("class_names") or (), self.class_names):
+            raise unfit(source, change)
         settings = [
             {name: value for name, value in group.items() if name != "params"}
             for group in self.optimizer.param_groups
@@ -123,6 +129,19 @@ def unfit(source: str, reason: str) -> UserError:
         f"{source} does not fit this run and cannot be continued: {reason}. To start from its "
         f"weights alone: {WEIGHTS_ALONE}."
     )
+
+
+def class_change(then: Sequence[str], now: Sequence[str]) -> str:
+    """Words for the first class that has another name than before; '' where names are the same.
+
+    Nothing can be said where one of the two has no names.
+    """
+    if not then or not now:
+        return ""
+    for label, (old, new) in enumerate(zip_longest(then, now)):
+        if old != new:
+            return f"its class {label} is '{old}', and that of the data is '{new}'"
+    return ""
 
 
 def save(state: TrainState, cfg: CfgNode, *, is_best: bool, is_due: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +12,17 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from timesformer.checkpoints import files
+from timesformer.checkpoints.state import class_change
 from timesformer.datasets.batch import Batch
 from timesformer.datasets.video import EvaluationViews
 from timesformer.distributed.process import Process, from_main
 from timesformer.engine.evaluate import Scorer, Scores, log_failures, predict
 from timesformer.errors import UserError
-from timesformer.evaluation.results import write_failures, write_predictions
+from timesformer.evaluation.results import write_class_accuracy, write_failures, write_predictions
 from timesformer.logs import Silent
 from timesformer.models.pos_embed import SpatialMode
 from timesformer.models.pretrained import load_weights
-from timesformer.weights.load import read_weights
+from timesformer.weights.load import Weights, read_weights
 
 log = logging.getLogger("timesformer")
 
@@ -41,7 +43,9 @@ def test(run: Testing) -> None:
     """Score the test set with a checkpoint's weights; write the results and say where they lie."""
     checkpoint = from_main(choose_checkpoint(run.cfg) if run.process.is_main else None)
     assert checkpoint is not None
-    load_tested_weights(run.scorer.model, checkpoint, run.cfg.TIMESFORMER.POS_EMBED_RESIZE)
+    weights = read_weights(checkpoint)
+    check_classes(weights, run.dataset.videos.class_names)
+    load_tested_weights(run.scorer.model, weights, run.cfg.TIMESFORMER.POS_EMBED_RESIZE)
     with run.reporter.progress(len(run.loader), "test") as bar:
         scores = predict(run.scorer, run.loader, bar)
     if scores is not None:
@@ -61,9 +65,26 @@ def choose_checkpoint(cfg: CfgNode) -> str:
     return str(newest)
 
 
-def load_tested_weights(model: nn.Module, source: str, mode: SpatialMode) -> None:
+def check_classes(weights: Weights, class_names: Sequence[str]) -> None:
+    """Say where the classes of the weights have other names than the data's.
+
+    Raises:
+        UserError: they are the same names in another order, so that right answers would be wrong.
+    """
+    change = class_change(weights.class_names, class_names)
+    if change and sorted(weights.class_names) == sorted(class_names):
+        raise UserError(
+            f"{weights.source} numbers the classes in another order: {change}. Put the lines of "
+            "classes.txt in the order of the weights."
+        )
+    if change:
+        log.warning("%s: %s; is this the right data set?", weights.source, change)
+
+
+def load_tested_weights(model: nn.Module, weights: Weights, mode: SpatialMode) -> None:
     """Load all weights; UserError where the model would not be the network that was trained."""
-    report = load_weights(model, read_weights(source), pos_embed_mode=mode)
+    source = weights.source
+    report = load_weights(model, weights, pos_embed_mode=mode)
     log.info("%s", report)
     if report.new:
         raise UserError(
@@ -98,9 +119,18 @@ def report(run: Testing, scores: Scores, checkpoint: str) -> None:
         "%(num_views)d views each, %(num_failed)d unreadable",
         values,
     )
+    names = [dataset.videos.name_of(label) for label in range(scores.scores.shape[1])]
     write_predictions(
-        predictions, videos=dataset.videos.paths, labels=scores.labels, scores=scores.scores
+        predictions,
+        videos=dataset.videos.paths,
+        labels=scores.labels,
+        scores=scores.scores,
+        class_names=names,
     )
+    hardest = write_class_accuracy(
+        output / "class_accuracy.csv", scores.labels, scores.ranks, names
+    )
+    log.info("hardest classes: %s", ", ".join(hardest))
     write_failures(output / "failed_videos.csv", ((f.path, f.reason) for f in scores.failures))
     say_where(cfg, checkpoint, predictions)
 

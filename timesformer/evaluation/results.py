@@ -11,12 +11,20 @@ import numpy as np
 from torch import Tensor
 
 
-def write_predictions(path: Path, *, videos: Sequence[str], labels: Tensor, scores: Tensor) -> None:
+def write_predictions(
+    path: Path,
+    *,
+    videos: Sequence[str],
+    labels: Tensor,
+    scores: Tensor,
+    class_names: Sequence[str],
+) -> None:
     """Write an ``.npz`` that `numpy.load` opens without pickle: whole or not at all.
 
     Its arrays, one row for each video in the order of the list: ``videos`` str (n,), the paths;
     ``labels`` int64 (n,); ``scores`` float32 (n, K), the ensembled scores, NaN for a video that
     could not be read; ``predictions`` int64 (n,), the best class, -1 for such a video.
+    ``class_names`` str (K,): the name of each class, or its number where it has none.
     """
     readable = ~scores.isnan().any(dim=1)
     predictions = scores.nan_to_num().argmax(dim=1).where(readable, -1)
@@ -29,8 +37,34 @@ def write_predictions(path: Path, *, videos: Sequence[str], labels: Tensor, scor
             labels=labels.numpy(),
             scores=scores.numpy(),
             predictions=predictions.numpy(),
+            class_names=np.array(list(class_names), dtype=np.str_),
         )
     os.replace(temporary, path)
+
+
+def write_class_accuracy(
+    path: Path, labels: Tensor, ranks: Tensor, class_names: Sequence[str]
+) -> list[str]:
+    """Write a csv ``label,name,num_videos,top1_acc,top5_acc`` (%) of the classes that have videos.
+
+    Args:
+        labels: int64 (n,).
+        ranks: int64 (n,), `label_rank` of each video.
+        class_names: by label.
+
+    Returns:
+        Words for the three classes of the lowest top-1.
+    """
+    accuracies = []
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("label", "name", "num_videos", "top1_acc", "top5_acc"))
+        for label in labels.unique().tolist():
+            own = ranks[labels == label]
+            top1, top5 = (100 * (own < k).double().mean().item() for k in (1, 5))
+            writer.writerow((label, class_names[label], len(own), f"{top1:.2f}", f"{top5:.2f}"))
+            accuracies.append((top1, f"{class_names[label]} {top1:.1f} % of {len(own)}"))
+    return [words for _, words in sorted(accuracies)[:3]]
 
 
 def write_failures(path: Path, failures: Iterable[tuple[str, str]]) -> None:

@@ -84,6 +84,7 @@ def write_safetensors(weights: Weights, path: Path) -> str:
         save_file(weights.state, path, metadata={"format": "pt"})
     about = {
         "geometry": dict(weights.stated),
+        "class_names": list(weights.class_names),
         "format": "timesformer",
         "version": timesformer.__version__,
         "source": weights.source,
@@ -104,7 +105,8 @@ def write_transformers(
     every frame, ours those of the frames' average: they agree on clips of one frame.
 
     Args:
-        class_names: in the order of the labels; without them ``LABEL_0`` and so on.
+        class_names: in the order of the labels; else those that the weights state, else
+            ``LABEL_0`` and so on.
 
     Raises:
         UserError: a network that Transformers does not have.
@@ -116,7 +118,7 @@ def write_transformers(
     with writing(path):
         path.mkdir()
         save_file(state, path / "model.safetensors", metadata={"format": "pt"})
-    write_json(config_json(weights, class_names), path / "config.json")
+    write_json(config_json(weights, class_names or weights.class_names), path / "config.json")
     preprocessor = preprocessor_json(weights)
     write_json(preprocessor, path / "preprocessor_config.json")
     log.info(

@@ -45,6 +45,16 @@ def normalization(content: Mapping[str, Any]) -> dict[str, list[float]]:
         return {}  # no config, or one that is silent
 
 
+def class_names(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the classes, by label: our ``class_names``, or Transformers' ``id2label``."""
+    names = content.get("class_names") or ()
+    id2label = content.get("id2label")
+    if isinstance(id2label, Mapping) and id2label.get("0") != "LABEL_0":  # its word for nameless
+        names = [id2label.get(str(label)) for label in range(len(id2label))]
+    is_complete = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return tuple(names) if is_complete else ()
+
+
 def from_config_json(config: Mapping[str, Any], source: str) -> dict[str, Any]:
     """What Transformers' config.json of a ViT or a TimeSformer states.
 

@@ -12,7 +12,13 @@ from timesformer.errors import UserError
 from timesformer.weights import State
 from timesformer.weights.files import read_json, read_state
 from timesformer.weights.formats import to_our_names
-from timesformer.weights.geometry import from_config_json, from_state, normalization, recorded
+from timesformer.weights.geometry import (
+    class_names,
+    from_config_json,
+    from_state,
+    normalization,
+    recorded,
+)
 from timesformer.weights.hub import HUB_WEIGHTS as FOLDER_FILES
 from timesformer.weights.sources import fetch
 
@@ -36,6 +42,8 @@ class Weights:
     """Arguments of `VisionTransformer` that the file, or the one beside it, states."""
     normalization: Mapping[str, list[float]] = field(default_factory=dict)
     """``mean`` and ``std`` of each channel, of values in 0..1, if the file states them."""
+    class_names: tuple[str, ...] = ()
+    """By label, if the file, or the one beside it, states them."""
 
     @property
     def geometry(self) -> dict[str, Any]:
@@ -55,7 +63,9 @@ def read_weights(source: str | Path) -> Weights:
     path = fetch(source)
     file = weights_file(path)
     state, rest = read_state(file)
-    ours = recorded(rest, str(source)) or beside(file)
+    about, where = (rest, str(source)) if "geometry" in rest else beside(file)
+    ours = recorded(about, where)
+    config = {} if ours else config_json(file)
     translation = to_our_names(state, str(source), ours=bool(ours))
     return Weights(
         translation.state,
@@ -63,8 +73,9 @@ def read_weights(source: str | Path) -> Weights:
         translation.format,
         translation.dropped,
         translation.changes,
-        ours or from_folder(file, str(source)),
+        ours or from_config_json(config, str(source)),
         normalization(rest),
+        class_names(about) or class_names(config),
     )
 
 
@@ -80,22 +91,19 @@ def weights_file(path: Path) -> Path:
     )
 
 
-def beside(file: Path) -> dict[str, Any]:
-    """What the .json of the same name beside a safetensors file states, if it is one of ours."""
+def beside(file: Path) -> tuple[Mapping[str, Any], str]:
+    """What the .json of the same name beside a safetensors file says, and its path."""
     path = file.with_suffix(".json")
     if file.suffix != ".safetensors" or not path.is_file():
-        return {}
+        return {}, str(path)
     try:
-        content = read_json(path)
+        return read_json(path), str(path)
     except UserError as error:
         log.warning("%s says nothing of the network beside it: %s", path, error)
-        return {}
-    return recorded(content, str(path))
+        return {}, str(path)
 
 
-def from_folder(file: Path, source: str) -> dict[str, Any]:
-    """What Transformers' config.json in the same folder states."""
-    config = file.parent / "config.json"
-    if file.name not in FOLDER_FILES or not config.is_file():
-        return {}
-    return from_config_json(read_json(config), source)
+def config_json(file: Path) -> Mapping[str, Any]:
+    """Transformers' config.json in the same folder, if there is one."""
+    path = file.parent / "config.json"
+    return read_json(path) if file.name in FOLDER_FILES and path.is_file() else {}
