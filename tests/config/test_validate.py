@@ -5,6 +5,11 @@ import pytest
 from timesformer.config import load_config
 from timesformer.errors import UserError
 
+RELATIVE = [
+    *("DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.08, 1.0]),
+    *("DATA.TRAIN_JITTER_ASPECT_RELATIVE", [0.75, 1.3333]),
+]
+
 
 @pytest.mark.parametrize(
     ("opts", "sentence"),
@@ -34,6 +39,20 @@ from timesformer.errors import UserError
         (["TRAIN.FINETUNE", True], "FINETUNE is True, but TRAIN.CHECKPOINT_FILE_PATH does not"),
         (["NUM_SHARDS", 2, "INIT_METHOD", "foo"], "INIT_METHOD is 'foo', but must be tcp://"),
         (
+            ["DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.08, 1.0]],
+            "SCALES_RELATIVE \\[0.08, 1.0\\] and .*ASPECT_RELATIVE \\[\\] must be two rising",
+        ),
+        (
+            [*RELATIVE, "DATA.TRAIN_JITTER_SCALES_RELATIVE", [1.0, 0.08]],
+            "must be two rising numbers each",
+        ),
+        ([*RELATIVE, "DATA.INV_UNIFORM_SAMPLE", True], "INV_UNIFORM_SAMPLE is about"),
+        (
+            ["AUG.AA_TYPE", "rand-m9", "AUG.COLOR_JITTER", 0.4],
+            "AUG.AA_TYPE rand-m9 changes colours itself, and .* AUG.COLOR_JITTER 0.4",
+        ),
+        (["AUG.ENABLE", False], "AUG.ENABLE is False, which cannot be honoured"),
+        (
             ["MIXUP.ENABLED", True, "MIXUP.ALPHA", 0, "MIXUP.CUTMIX_ALPHA", 0],
             "MIXUP.ALPHA and MIXUP.CUTMIX_ALPHA are both 0",
         ),
@@ -47,3 +66,8 @@ def test_contradictions(opts, sentence):
 def test_a_large_test_crop_is_fine_where_no_single_crop_is_cut():
     opts = ["TRAIN.ENABLE", False, "DATA.TEST_CROP_SIZE", 448, "TEST.NUM_SPATIAL_CROPS", 3]
     assert load_config(None, opts).DATA.TEST_CROP_SIZE == 448
+
+
+def test_a_crop_larger_than_the_scales_is_fine_where_they_are_not_used():
+    opts = [*RELATIVE, "DATA.TRAIN_CROP_SIZE", 448]
+    assert load_config(None, opts).DATA.TRAIN_CROP_SIZE == 448

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import RandomResizedCrop as Reference
+from torchvision.transforms.v2.functional import resized_crop
 
 from timesformer.datasets.transforms import (
+    RandomResizedCrop,
     TrainTransform,
     ViewTransform,
     crop_offsets,
-    resize_short_side,
+    resized_crops,
     resized_shape,
 )
 from timesformer.errors import UserError
@@ -71,16 +75,29 @@ def test_resizing_is_the_float_pipeline_within_a_grey_level(
     size: tuple[int, int], short_side: int
 ) -> None:
     frames = noise(2, *size)
-    resized = torch.from_numpy(resize_short_side(frames, short_side)).permute(0, 3, 1, 2)
-    expected = float_resize(frames, short_side)
-    assert resized.dtype == torch.uint8
-    assert resized.shape == expected.shape
-    assert (resized - expected).abs().max() < RESIZE_BOUND
+    expected = float_resize(frames, short_side).transpose(0, 1)  # (C, T, H', W')
+    shape = resized_shape(*size, short_side)
+    assert expected.shape[-2:] == shape
+    corners = [(0, 0), (shape[0] - 20, shape[1] - 20), (2, 3)]
+    crops = resized_crops(frames, shape, corners, 20)
+    assert crops.dtype == torch.uint8
+    for crop, (top, left) in zip(crops, corners, strict=True):
+        part = expected[..., top : top + 20, left : left + 20]
+        assert (crop - part).abs().max() < RESIZE_BOUND
 
 
 def test_the_right_size_is_left_alone() -> None:
     frames = noise(2, 32, 40)
-    assert resize_short_side(frames, 32) is frames
+    (crop,) = resized_crops(frames, (32, 40), [(0, 8)], 32)
+    assert torch.equal(crop, torch.from_numpy(frames[:, :, 8:]).permute(3, 0, 1, 2))
+
+
+def test_a_flipped_crop_is_the_mirrored_one() -> None:
+    frames = noise(2, 32, 40)
+    (crop,) = resized_crops(frames, (24, 30), [(1, 2)], 20)
+    (flipped,) = resized_crops(frames, (24, 30), [(1, 2)], 20, flip=True)
+    assert flipped.is_contiguous()
+    assert torch.equal(flipped, crop.flip(-1))
 
 
 @pytest.mark.parametrize(
@@ -158,3 +175,73 @@ def test_impossible_sizes_are_refused() -> None:
         TrainTransform(jitter_scales=(80, 70), crop_size=64)
     with pytest.raises(UserError, match="2 spatial crops"):
         ViewTransform(short_side=64, crop_size=64, num_crops=2)
+
+
+SHAPES = {"areas": (0.08, 1.0), "aspects": (0.75, 4 / 3)}
+
+
+def boxes(size: tuple[int, int], **changes: tuple[float, float]) -> np.ndarray:
+    """1500 draws of (top, left, height, width)."""
+    transform = RandomResizedCrop(crop_size=16, **(SHAPES | changes))
+    return np.array([transform.draw_box(*size, random.Random(seed)) for seed in range(1500)])
+
+
+def test_random_boxes_are_distributed_as_torchvisions() -> None:
+    drawn = boxes((96, 128))
+    image = torch.zeros(3, 96, 128)
+    theirs = np.array(
+        [
+            Reference.get_params(image, list(SHAPES["areas"]), list(SHAPES["aspects"]))
+            for _ in range(1500)
+        ]
+    )
+    for ours, reference in zip(drawn.T, theirs.T, strict=True):
+        # Means of 1500 draws each: five standard errors of their difference.
+        assert abs(ours.mean() - reference.mean()) < 5 * reference.std() * math.sqrt(2 / 1500)
+        assert ours.std() == pytest.approx(reference.std(), rel=0.1)
+    assert (drawn >= 0).all()
+    assert ((drawn[:, :2] + drawn[:, 2:]) <= (96, 128)).all()
+    shares = drawn[:, 2] * drawn[:, 3] / (96 * 128)
+    assert 0.07 < shares.min() < 0.12
+    assert shares.max() > 0.9
+    shapes = drawn[:, 3] / drawn[:, 2]
+    assert 0.70 < shapes.min() < 0.80
+    assert 1.25 < shapes.max() < 1.40
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [((20, 200), (0, 86, 20, 27)), ((200, 20), (86, 0, 27, 20))],
+)
+def test_where_no_box_fits_the_centre_is_taken(
+    size: tuple[int, int], box: tuple[int, int, int, int]
+) -> None:
+    """The whole area at aspects between 3:4 and 4:3 does not fit."""
+    transform = RandomResizedCrop(areas=(1.0, 1.0), aspects=SHAPES["aspects"], crop_size=8)
+    drawn = {transform.draw_box(*size, random.Random(seed)) for seed in range(20)}
+    assert drawn == {box}
+    image = torch.zeros(3, *size)
+    assert box in {
+        Reference.get_params(image, [1.0, 1.0], list(SHAPES["aspects"])) for _ in range(20)
+    }
+
+
+def test_a_part_of_the_frame_is_brought_to_size() -> None:
+    frames = noise(3, 40, 50)
+    transform = RandomResizedCrop(crop_size=24, **SHAPES)
+    for seed in range(20):
+        clip = transform(frames, random.Random(seed))
+        assert clip.shape == (3, 3, 24, 24)
+        assert clip.is_contiguous()
+        rng = random.Random(seed)
+        box = transform.draw_box(40, 50, rng)
+        expected = resized_crop(
+            torch.from_numpy(frames).permute(0, 3, 1, 2).float(),
+            *box,
+            [24, 24],
+            InterpolationMode.BILINEAR,
+            antialias=False,
+        ).transpose(0, 1)
+        if rng.random() < 0.5:
+            expected = expected.flip(-1)
+        assert (clip - expected).abs().max() < RESIZE_BOUND

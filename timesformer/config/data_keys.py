@@ -1,4 +1,4 @@
-"""The keys of the sections DATA and MIXUP: what a clip is, and what may happen to it."""
+"""The keys of the sections DATA, AUG and MIXUP: what a clip is, and what may happen to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from timesformer.config.schema import (
 )
 
 DATA = [
-    Key("DATA.PATH_TO_DATA_DIR", "", "folder with train.csv, val.csv and test.csv", path=True),
+    Key("DATA.PATH_TO_DATA_DIR", "", "folder with the lists of a data set: DATASET.md", path=True),
     Key(
         "DATA.PATH_PREFIX",
         "",
@@ -33,7 +33,7 @@ DATA = [
         "auto",
         "which frames make a clip: stride (SAMPLING_RATE apart), segments (one of each of "
         "NUM_FRAMES equal parts of the video, at random in training) or uniform (the same, always "
-        "the middle ones); auto is segments for ssv2 and jester, as released, stride for others",
+        "the middle ones); auto is segments for ssv2, ssv1 and jester, as released, else stride",
         one_of("auto", "stride", "segments", "uniform"),
     ),
     Key("DATA.TARGET_FPS", 30.0, "frames per second that SAMPLING_RATE counts in", within(1, 1000)),
@@ -43,6 +43,22 @@ DATA = [
         "smallest and largest short side in pixels that a training clip is resized to",
         each(within(1, 8192), length=2),
         item=int,
+    ),
+    Key(
+        "DATA.TRAIN_JITTER_SCALES_RELATIVE",
+        [],
+        "smallest and largest share of the frame's area that a training crop is resized from, such "
+        "as [0.08, 1.0], in place of TRAIN_JITTER_SCALES; [] for off",
+        each(Allowed("above 0 and up to 1", lambda value: 0 < value <= 1)),
+        item=float,
+    ),
+    Key(
+        "DATA.TRAIN_JITTER_ASPECT_RELATIVE",
+        [],
+        "narrowest and widest shape, width over height, of the part that is resized, such as "
+        "[0.75, 1.3333]; [] for off",
+        each(above(0)),
+        item=float,
     ),
     Key("DATA.TRAIN_CROP_SIZE", 224, "side of the training crop in pixels", at_least(1)),
     Key("DATA.TEST_CROP_SIZE", 256, "side of the validation and test crop in pixels", at_least(1)),
@@ -80,6 +96,19 @@ DATA = [
         within(0.001, 1000),
     ),
     Key(
+        "DATA.SPLIT",
+        1,
+        "which of the three published splits of UCF101 and HMDB51",
+        within(1, 3),
+    ),
+    Key(
+        "DATA.TEST_SPLIT",
+        "auto",
+        "the published list that a test reads: val, the one validation reads, or test; auto is val "
+        "for ssv2, ssv1 and jester, on whose validation lists papers report, test for others",
+        one_of("auto", "val", "test"),
+    ),
+    Key(
         "DATA.SKIP_MISSING",
         False,
         "look for every listed video first and leave out those that are not there (how many is "
@@ -104,12 +133,66 @@ DATA = [
         within(0, 2**32 - 1),
     ),
     Key(
+        "DATA.CLASS_PATTERN",
+        "",
+        "folder: regular expression with a group (?P<class>…), searched in the path of each video "
+        "relative to PATH_TO_DATA_DIR; '' for class folders",
+    ),
+    Key(
+        "DATA.GROUP_PATTERN",
+        "",
+        "folder: regular expression with a group (?P<group>…), searched in the same path; videos "
+        "of one group (clips of one recording) stay in one split; '' for each its own",
+    ),
+    Key(
+        "DATA.SPLIT_FRACTIONS",
+        [0.8, 0.1, 0.1],
+        "folder: shares of train, val and test, by a hash of SPLIT_SEED and the group; folders "
+        "train, val and test are taken as they are",
+        Allowed(
+            "3 shares of 0 or more that sum to 1",
+            lambda value: len(value) == 3 and min(value) >= 0 and abs(sum(value) - 1) < 1e-6,
+        ),
+        item=float,
+    ),
+    Key(
         "DATA.MAX_FAILED_FRACTION",
         0.05,
         "share of an epoch's training videos that may be unreadable (each is replaced and named in "
         "the log) before the run stops",
         within(0, 1),
     ),
+]
+
+AUG = [
+    Key(
+        "AUG.NUM_SAMPLE",
+        1,
+        "random clips of a training video that is opened once (repeated augmentation); batch sizes "
+        "still count clips",
+        at_least(1),
+    ),
+    Key(
+        "AUG.COLOR_JITTER",
+        0.0,
+        "brightness, contrast and saturation of a training clip change by a factor of up to this "
+        "from 1; 0 for none",
+        at_least(0),
+    ),
+    Key(
+        "AUG.AA_TYPE",
+        "",
+        "AutoAugment or RandAugment of training clips in timm's notation, such as "
+        "rand-m7-n4-mstd0.5-inc1 or original; '' for none",
+    ),
+    Key("AUG.RE_PROB", 0.0, "share of the training clips with erased boxes", within(0, 1)),
+    Key(
+        "AUG.RE_MODE",
+        "pixel",
+        "what a box is filled with: noise for each pixel, one random colour, or the mean colour",
+        one_of("pixel", "rand", "const"),
+    ),
+    Key("AUG.RE_COUNT", 1, "largest number of boxes in an erased clip", at_least(1)),
 ]
 
 MIXUP = [

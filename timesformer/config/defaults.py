@@ -7,7 +7,7 @@ Keys of the released code that can mean nothing here are in `legacy.py`.
 
 from __future__ import annotations
 
-from timesformer.config.data_keys import DATA, MIXUP
+from timesformer.config.data_keys import AUG, DATA, MIXUP
 from timesformer.config.schema import (
     Allowed,
     Key,
@@ -289,6 +289,6 @@ RUN = [
 
 KEYS: dict[str, Key] = {
     key.name: key
-    for section in (TRAIN, TEST, DATA, TIMESFORMER, SOLVER, MODEL, MIXUP, PROCESSES, RUN)
+    for section in (TRAIN, TEST, DATA, TIMESFORMER, SOLVER, MODEL, AUG, MIXUP, PROCESSES, RUN)
     for key in section
 }

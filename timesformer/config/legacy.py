@@ -26,15 +26,18 @@ class Legacy:
 NEVER_READ = "the released code never read it for TimeSformer"
 
 LEGACY: dict[str, Legacy] = {
+    "AUG.ENABLE": Legacy("the other AUG keys say what is on", (True,)),
+    "AUG.INTERPOLATION": Legacy("turns, shears and shifts are bilinear", ("bilinear",)),
+    "AUG.RE_SPLIT": Legacy("every clip may be erased", (False,)),
     "BN.WEIGHT_DECAY": Legacy("a TimeSformer has no batch norm"),
-    "DATA.AUTO_AUGMENT": Legacy(NEVER_READ, ("", None)),
-    "DATA.COLOR_JITTER": Legacy(NEVER_READ, (0, 0.0, None)),
+    "DATA.AUTO_AUGMENT": Legacy(f"{NEVER_READ}; AUG.AA_TYPE is read", ("", None)),
+    "DATA.COLOR_JITTER": Legacy(f"{NEVER_READ}; AUG.COLOR_JITTER is read", (0, 0.0, None)),
     "DATA.CROP_SIZE": Legacy(NEVER_READ),
     "DATA.DECODING_BACKEND": Legacy("videos are always decoded with PyAV"),
     "DATA.DEIT_TRANSFORMS": Legacy(NEVER_READ, (False,)),
     "DATA.MULTI_LABEL": Legacy("only single labels are supported", (False,)),
     "DATA.PATH_LABEL_SEPARATOR": Legacy("the separator of a csv line is detected"),
-    "DATA.RE_PROB": Legacy(NEVER_READ, (0, 0.0)),
+    "DATA.RE_PROB": Legacy(f"{NEVER_READ}; AUG.RE_PROB is read", (0, 0.0)),
     "DATA_LOADER.ENABLE_MULTI_THREAD_DECODE": Legacy("a worker decodes with one thread"),
     "DIST_BACKEND": Legacy("the backend follows the device"),
     "LOG_MODEL_INFO": Legacy("the model's size is always logged"),

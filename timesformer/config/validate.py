@@ -38,7 +38,8 @@ def _processes(cfg: CfgNode) -> None:
 
 def _geometry(cfg: CfgNode) -> None:
     low, high = cfg.DATA.TRAIN_JITTER_SCALES
-    if not cfg.DATA.TRAIN_CROP_SIZE <= low <= high:
+    crop_fits = cfg.DATA.TRAIN_CROP_SIZE <= low or cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
+    if not (crop_fits and low <= high):
         raise UserError(
             f"DATA.TRAIN_JITTER_SCALES [{low}, {high}] must rise and start at or above "
             f"DATA.TRAIN_CROP_SIZE {cfg.DATA.TRAIN_CROP_SIZE}"
@@ -49,6 +50,32 @@ def _geometry(cfg: CfgNode) -> None:
             f"DATA.TEST_CROP_SIZE {cfg.DATA.TEST_CROP_SIZE} must not exceed "
             f"DATA.TRAIN_JITTER_SCALES[0] {low}: validation, and a test with one spatial crop, cut "
             "it at that short side"
+        )
+
+
+def _relative_scales(cfg: CfgNode) -> None:
+    areas, aspects = cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE, cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE
+    if not areas and not aspects:
+        return
+    if [len(areas), len(aspects)] != [2, 2] or areas != sorted(areas) or aspects != sorted(aspects):
+        raise UserError(
+            f"DATA.TRAIN_JITTER_SCALES_RELATIVE {areas} and DATA.TRAIN_JITTER_ASPECT_RELATIVE "
+            f"{aspects} must be two rising numbers each, such as [0.08, 1.0] and [0.75, 1.3333], "
+            "or both []"
+        )
+    if cfg.DATA.INV_UNIFORM_SAMPLE:
+        raise UserError(
+            "DATA.INV_UNIFORM_SAMPLE is about DATA.TRAIN_JITTER_SCALES, whose place "
+            "DATA.TRAIN_JITTER_SCALES_RELATIVE takes; set it False, or the latter []"
+        )
+
+
+def _colours(cfg: CfgNode) -> None:
+    if cfg.AUG.AA_TYPE and cfg.AUG.COLOR_JITTER:
+        raise UserError(
+            f"AUG.AA_TYPE {cfg.AUG.AA_TYPE} changes colours itself, and PySlowFast ignores "
+            f"AUG.COLOR_JITTER {cfg.AUG.COLOR_JITTER} beside it; set AUG.COLOR_JITTER 0, or "
+            "AUG.AA_TYPE ''"
         )
 
 
@@ -123,6 +150,8 @@ RULES: tuple[Callable[[CfgNode], None], ...] = (
     _something_to_do,
     _processes,
     _geometry,
+    _relative_scales,
+    _colours,
     _heads,
     _embeddings,
     _schedule,

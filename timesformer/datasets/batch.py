@@ -26,7 +26,8 @@ class Item:
 
     `views` is None for a video that could not be read. In training another one stands in, and it is
     None only if that failed too, many times; `failures` names the ones that failed.
-    `index` is the position in the data set of the video that `views` really shows.
+    `index` is the position in the data set of the video that `views` really shows; `seed` is for
+    what is random about the sample once it is on the device.
     """
 
     views: Tensor | None
@@ -34,6 +35,7 @@ class Item:
     index: int
     counted: bool = True
     failures: tuple[Failure, ...] = ()
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Batch:
     """B items side by side.
 
     `views` is uint8 (R, V, C, T, H, W) of the R videos that could be read, all of them in training;
-    `readable` (B,) says which those are. `labels`, `indices` and `weights` (0 for padding, else 1)
-    are (B,).
+    `readable` (B,) says which those are. `labels`, `indices`, `weights` (0 for padding, else 1) and
+    `seeds` are (B,).
     """
 
     views: Tensor
@@ -51,6 +53,7 @@ class Batch:
     indices: Tensor
     weights: Tensor
     failures: tuple[Failure, ...]
+    seeds: tuple[int, ...] = ()
 
     def pin_memory(self) -> Batch:
         """Called by the loader: page-locked memory for the parts that go to the device."""
@@ -59,6 +62,15 @@ class Batch:
             views=self.views.pin_memory(),
             labels=self.labels.pin_memory(),
             weights=self.weights.pin_memory(),
+        )
+
+    def to(self, device: torch.device) -> Batch:
+        """The same parts on `device`; a copy from page-locked memory is not waited for."""
+        return replace(
+            self,
+            views=self.views.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+            weights=self.weights.to(device, non_blocking=True),
         )
 
 
@@ -72,4 +84,5 @@ def collate(items: Sequence[Item]) -> Batch:
         indices=torch.tensor([item.index for item in items]),
         weights=torch.tensor([float(item.counted) for item in items]),
         failures=tuple(failure for item in items for failure in item.failures),
+        seeds=tuple(item.seed for item in items),
     )

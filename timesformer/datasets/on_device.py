@@ -1,17 +1,27 @@
-"""What happens to a batch once it is on the device: normalisation, mixup, CutMix.
+"""What happens to a batch once it is on the device: normalisation, erasing, mixup, CutMix.
 
-B clips, C channels, T frames, H W pixels, K classes.
+B clips (V of each of R videos), C channels, T frames, H W pixels, K classes.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from timesformer.datasets.batch import Batch
+
+
+def clip_rngs(batch: Batch, purpose: str) -> list[random.Random]:
+    """A generator for each of the R*V clips of `batch.views`, from the seed of its sample."""
+    seeds = [s for s, readable in zip(batch.seeds, batch.readable, strict=True) if readable]
+    copies = range(batch.views.shape[1]) if seeds else ()
+    return [random.Random(f"{seed} {copy} {purpose}") for seed in seeds for copy in copies]
 
 
 class Normalizer:
@@ -28,8 +38,67 @@ class Normalizer:
         """float32 (B*V, C, T, H, W), ``(x / 255 - mean) / std``, from uint8 (B, V, C, T, H, W)."""
         clips = views.flatten(0, 1)  # (B*V, C, T, H, W)
         if self.bgr:
-            clips = clips.flip(1)
+            clips = clips.flip(-4)
         return clips.float().div_(255).sub_(self.mean).div_(self.std)
+
+    def invert(self, clips: Tensor) -> Tensor:
+        """uint8 RGB, to look at, from normalised clips (…, C, T, H, W)."""
+        pixels = (clips * self.std + self.mean).mul_(255).round_().clamp_(0, 255).byte()
+        return pixels.flip(-4) if self.bgr else pixels
+
+
+class RandomErasing:
+    """Boxes of noise (Zhong 2017, with timm's figures), the same ones in every frame of a clip.
+
+    A clip is hit with probability `prob`, by 1 to `max_count` boxes that together cover between 2 %
+    and a third of the frame, with sides of up to 10 : 3.
+
+    Args:
+        mode: ``pixel`` (normal noise for each pixel), ``rand`` (one normal colour for each box) or
+            ``const`` (0: the mean colour). Noise does not change with time: it would be motion.
+    """
+
+    AREAS = (0.02, 1 / 3)
+    ASPECTS = (0.3, 1 / 0.3)  # height over width
+
+    def __init__(self, *, prob: float, mode: str, max_count: int) -> None:
+        self.prob = prob
+        self.mode = mode
+        self.max_count = max_count
+
+    def __call__(self, clips: Tensor, rngs: Sequence[random.Random]) -> Tensor:
+        """Normalised clips float (B, C, T, H, W), overwritten; one generator for each of them."""
+        for clip, rng in zip(clips, rngs, strict=True):
+            if rng.random() < self.prob:
+                count = rng.randint(1, self.max_count)
+                for _ in range(count):
+                    self._erase(clip, 1 / count, rng)
+        return clips
+
+    def _erase(self, clip: Tensor, share: float, rng: random.Random) -> None:
+        box = self._draw_box(clip, share, rng)
+        if box is None:
+            return
+        if self.mode == "pixel":
+            # Drawn where it is needed: a copy from the host would wait for the device.
+            generator = torch.Generator(clip.device).manual_seed(rng.getrandbits(63))
+            noise = torch.empty_like(box[:, 0]).normal_(generator=generator)  # (C, h, w)
+            box.copy_(noise[:, None].expand_as(box))
+            return
+        for channel in box:
+            channel.fill_(rng.gauss(0, 1) if self.mode == "rand" else 0)
+
+    def _draw_box(self, clip: Tensor, share: float, rng: random.Random) -> Tensor | None:
+        """(C, T, h, w), a part of `clip`; None if ten drawn shapes do not fit into the frame."""
+        height, width = clip.shape[-2:]
+        for _ in range(10):
+            area = rng.uniform(*self.AREAS) * share * height * width
+            aspect = math.exp(rng.uniform(*map(math.log, self.ASPECTS)))
+            h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if h < height and w < width:
+                top, left = rng.randint(0, height - h), rng.randint(0, width - w)
+                return clip[..., top : top + h, left : left + w]
+        return None
 
 
 class Mixup:
@@ -93,3 +162,37 @@ def _cut(size: int, side: float, rng: random.Random) -> tuple[int, int]:
     """Ends of a segment of about ``side * size`` around a random centre, clipped to the frame."""
     centre, half = rng.randrange(size), int(side * size / 2)
     return max(centre - half, 0), min(centre + half, size)
+
+
+@dataclass(frozen=True)
+class TrainInput:
+    """All that becomes of a training batch on the device; what is None is off.
+
+    First `augment`, in uint8, which `prefetch` does ahead of time; then a call.
+    """
+
+    augmentation: Callable[[Batch], Batch] | None
+    normalize: Normalizer
+    erase: RandomErasing | None
+    mixup: Mixup | None
+
+    def augment(self, batch: Batch) -> Batch:
+        """The batch, its uint8 views (R, V, C, T, H, W) overwritten."""
+        return batch if self.augmentation is None else self.augmentation(batch)
+
+    def __call__(self, batch: Batch, rng: random.Random) -> tuple[Tensor, Tensor]:
+        """Clips float (B, C, T, H, W) for the model and their targets for the loss.
+
+        The targets are labels int64 (B,), or probabilities float32 (B, K) with mixup, whose `rng`
+        is that of the pass; the rest is a function of the samples' seeds.
+        """
+        clips = self.normalize(batch.views)
+        (labels,) = of_each_clip(batch, batch.labels)
+        if self.erase is not None:
+            clips = self.erase(clips, clip_rngs(batch, "erase"))
+        return (clips, labels) if self.mixup is None else self.mixup(clips, labels, rng)
+
+
+def of_each_clip(batch: Batch, *of_videos: Tensor) -> list[Tensor]:
+    """(B,) from what the batch says of each video; all clips of a video stand side by side."""
+    return [values.repeat_interleave(batch.views.shape[1]) for values in of_videos]

@@ -19,7 +19,7 @@ from timesformer.datasets.batch import Failure, Item
 from timesformer.datasets.reader import Reader, UnreadableVideo
 from timesformer.datasets.sampler import Request
 from timesformer.datasets.sampling import FrameSampling, Timeline
-from timesformer.datasets.transforms import TrainTransform, ViewTransform
+from timesformer.datasets.transforms import ClipTransform, ViewTransform
 
 # Unreadable videos in a row after which the data set as a whole must be at fault.
 MAX_TRIES = 10
@@ -91,16 +91,19 @@ class TrainingClips(VideoDataset):
         videos: VideoList,
         open_video: Callable[[str], Reader],
         sampling: FrameSampling,
-        transform: TrainTransform,
+        transform: ClipTransform,
         *,
         seed: int,
+        num_samples: int = 1,
     ) -> None:
         super().__init__(videos, open_video, sampling)
         self.transform = transform
         self.seed = seed
+        self.num_samples = num_samples
 
     def __getitem__(self, request: int | Request) -> Item:
-        """Item with views uint8 (1, C, T, S, S); None if no replacement could be read either."""
+        """Item with views uint8 (V, C, T, S, S), V = `num_samples` clips of one video; None if no
+        replacement could be read either."""
         if isinstance(request, int):
             request = Request(request)
         index = request.index
@@ -108,19 +111,22 @@ class TrainingClips(VideoDataset):
         failures: list[Failure] = []
         while len(failures) < MAX_TRIES:
             try:
-                views = self._random_clip(index, rng)
+                views = self._random_clips(index, rng)
                 # Its own failure only, and only where it counts: those of the replacements that
                 # were tried come up with their own requests.
                 own = tuple(failures[: request.counted])
-                return Item(views, self.label(index), index, request.counted, own)
+                seed = rng.getrandbits(63)
+                return Item(views, self.label(index), index, request.counted, own, seed)
             except UnreadableVideo as error:
                 failures.append(Failure(error.path, error.reason))
                 index = rng.randrange(len(self))
         return Item(None, self.label(index), index, request.counted, tuple(failures))
 
-    def _random_clip(self, index: int, rng: random.Random) -> torch.Tensor:
-        (frames,) = self.read(index, lambda video: [self.sampling.random_clip(video, rng)])
-        return self.transform(frames, rng)[None]
+    def _random_clips(self, index: int, rng: random.Random) -> torch.Tensor:
+        def choose(video: Timeline) -> list[list[int]]:
+            return [self.sampling.random_clip(video, rng) for _ in range(self.num_samples)]
+
+        return torch.stack([self.transform(frames, rng) for frames in self.read(index, choose)])
 
 
 class EvaluationViews(VideoDataset):

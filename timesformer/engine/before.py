@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fvcore.common.config import CfgNode
 
+from timesformer.datasets.auto_augment import parse
 from timesformer.datasets.build import build_dataset
 from timesformer.distributed.launch import Plan, check_devices
 from timesformer.engine.prepare import train_batch
@@ -21,6 +22,8 @@ def check_before(cfg: CfgNode, plan: Plan) -> None:
     make_output(cfg)
     check_files(cfg)
     if cfg.TRAIN.ENABLE:
+        if cfg.AUG.AA_TYPE:
+            parse(cfg.AUG.AA_TYPE)
         train_batch(cfg, plan.world_size, plan.local_world_size)
         build_dataset(cfg.TRAIN.DATASET, cfg, "train")
         if cfg.TRAIN.EVAL_PERIOD:

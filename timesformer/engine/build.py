@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from textwrap import shorten
 
 import torch
 from fvcore.common.config import CfgNode
@@ -11,9 +12,8 @@ from torch.utils.data import DataLoader
 
 from timesformer.checkpoints.state import TrainState
 from timesformer.datasets.batch import Batch
-from timesformer.datasets.build import build_dataset
+from timesformer.datasets.build import build_dataset, normalizer, train_input
 from timesformer.datasets.loader import build_loader
-from timesformer.datasets.on_device import Mixup, Normalizer
 from timesformer.datasets.sampler import EvalSampler, TrainSampler
 from timesformer.datasets.video import EvaluationViews, VideoDataset
 from timesformer.distributed.process import Process
@@ -48,21 +48,24 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent) -> Training
     torch.manual_seed(cfg.RNG_SEED)
     model = build_model(cfg, pretrained=False)  # `start_from` knows whether they are wanted
     wrapped = prepare_model(model, runtime, process)
-    normalize = normalizer(cfg, runtime)
     describe(cfg, process, batch, dataset, model)
     return Training(
         cfg=cfg,
         process=process,
         runtime=runtime,
-        state=TrainState(model, build_optimizer(model, cfg), runtime.scaler()),
+        state=TrainState(
+            model,
+            build_optimizer(model, cfg),
+            runtime.scaler(),
+            class_names=dataset.videos.class_names,
+        ),
         model=wrapped,
         dataset=dataset,
         sampler=sampler,
         loader=loader(cfg, dataset, sampler),
         val_loader=val_loader(cfg, process) if cfg.TRAIN.EVAL_PERIOD else None,
         scorer=scorer(cfg, model, runtime, clips_per_pass=batch.one_pass // process.world_size),
-        normalize=normalize,
-        mixup=mixup(cfg),
+        prepare=train_input(cfg, runtime.device),
         loss=LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC),
         reporter=reporter,
         meter=TrainMeter(runtime.device),
@@ -98,8 +101,8 @@ def train_sampler(
 ) -> TrainSampler:
     return TrainSampler(
         num_samples=len(dataset),
-        global_batch=batch.step,
-        per_pass=batch.one_pass,
+        global_batch=batch.step // cfg.AUG.NUM_SAMPLE,
+        per_pass=batch.one_pass // cfg.AUG.NUM_SAMPLE,
         rank=process.rank,
         world_size=process.world_size,
         seed=cfg.RNG_SEED,
@@ -145,31 +148,10 @@ def scorer(cfg: CfgNode, model: nn.Module, runtime: Runtime, *, clips_per_pass: 
     return Scorer(
         model,
         runtime,
-        normalizer(cfg, runtime),
+        normalizer(cfg, runtime.device),
         num_classes=cfg.MODEL.NUM_CLASSES,
         ensemble=cfg.DATA.ENSEMBLE_METHOD,
         clips_per_pass=clips_per_pass,
-    )
-
-
-def normalizer(cfg: CfgNode, runtime: Runtime) -> Normalizer:
-    return Normalizer(
-        mean=cfg.DATA.MEAN,
-        std=cfg.DATA.STD,
-        bgr=cfg.DATA.REVERSE_INPUT_CHANNEL,
-        device=runtime.device,
-    )
-
-
-def mixup(cfg: CfgNode) -> Mixup | None:
-    if not cfg.MIXUP.ENABLED:
-        return None
-    return Mixup(
-        num_classes=cfg.MODEL.NUM_CLASSES,
-        alpha=cfg.MIXUP.ALPHA,
-        cutmix_alpha=cfg.MIXUP.CUTMIX_ALPHA,
-        prob=cfg.MIXUP.PROB,
-        switch_prob=cfg.MIXUP.SWITCH_PROB,
     )
 
 
@@ -178,16 +160,19 @@ def describe(
 ) -> None:
     """Say what is about to be trained on what, and the effective batch."""
     log.info(
-        "%s (%s): %s parameters; %d training videos",
+        "%s (%s): %s parameters; %d training videos of %d classes (%s)",
         cfg.MODEL.MODEL_NAME,
         cfg.TIMESFORMER.ATTENTION_TYPE,
         f"{sum(p.numel() for p in model.parameters()):,}",
         len(dataset),
+        cfg.MODEL.NUM_CLASSES,
+        shorten(", ".join(dataset.videos.class_names) or "without names", 80, placeholder=" …"),
     )
     log.info(
-        "effective batch: %d clips a step = %d processes x %d clips x %d passes",
+        "effective batch: %d clips a step = %d processes x %d clips x %d passes%s",
         batch.step,
         process.world_size,
         batch.one_pass // process.world_size,
         batch.num_passes,
+        f", {cfg.AUG.NUM_SAMPLE} clips of each video" if cfg.AUG.NUM_SAMPLE > 1 else "",
     )

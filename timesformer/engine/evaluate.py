@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from timesformer.datasets.batch import Batch, Failure
 from timesformer.datasets.on_device import Normalizer
+from timesformer.datasets.prefetch import prefetch
 from timesformer.distributed.process import gather
 from timesformer.engine.guards import WHAT_TO_TRY
 from timesformer.engine.prepare import Runtime
 from timesformer.errors import UserError
-from timesformer.evaluation import combine_views, topk_accuracy
+from timesformer.evaluation import combine_views, label_rank, topk_accuracy
 
 log = logging.getLogger("timesformer")
 
@@ -41,6 +42,11 @@ class Scores:
         """Percentage of all videos whose label is among the k best scores."""
         return topk_accuracy(self.scores, self.labels, k)
 
+    @property
+    def ranks(self) -> Tensor:
+        """int64 (num_videos,): how many classes stand before the right one."""
+        return label_rank(self.scores, self.labels)
+
 
 @dataclass(frozen=True)
 class Scorer:
@@ -55,6 +61,8 @@ class Scorer:
 
     def __call__(self, batch: Batch) -> Tensor:
         """Scores float32 (B, K) on the CPU, NaN for videos that could not be read.
+
+        The batch is where the model is; see `prefetch`.
 
         Raises:
             UserError: the scores of a video that could be read are not finite.
@@ -76,7 +84,7 @@ class Scorer:
 
     def _logits(self, clips: Tensor) -> Tensor:
         """float32 (N, K) from uint8 clips (N, C, T, H, W): no more of them are floats at a time."""
-        clips = self.normalize(clips[:, None].to(self.runtime.device, non_blocking=True))
+        clips = self.normalize(clips[:, None])
         with self.runtime.autocast():
             return self.model(clips).float()
 
@@ -89,8 +97,8 @@ def predict(scorer: Scorer, loader: DataLoader[Batch], bar: tqdm[Any]) -> Scores
     """
     scorer.model.eval()
     parts = []
-    for batch in loader:
-        parts.append(Scores(batch.indices, batch.labels, scorer(batch), batch.failures))
+    for batch in prefetch(loader, scorer.runtime.device):
+        parts.append(Scores(batch.indices, batch.labels.cpu(), scorer(batch), batch.failures))
         bar.update()
     shares = gather(concatenate(parts))
     return None if shares is None else in_order(concatenate(shares))

@@ -97,13 +97,21 @@ def train_batch(cfg: CfgNode, world_size: int, local_world_size: int) -> TrainBa
     """The batch that TRAIN.BATCH_SIZE (of a node) and GLOBAL_BATCH_SIZE (of a step) come to.
 
     Raises:
-        UserError: the processes cannot share the batch evenly, or passes cannot add up to a step.
+        UserError: the processes cannot share the batch evenly, passes cannot add up to a step, or
+            there is nothing to mix.
     """
     batch = cfg.TRAIN.BATCH_SIZE
-    if batch % local_world_size:
+    unit = local_world_size * cfg.AUG.NUM_SAMPLE  # clips with one video in each process
+    if batch % unit:
         raise UserError(
             f"TRAIN.BATCH_SIZE {batch} is split over the {local_world_size} processes of a node "
-            f"(NUM_GPUS, NUM_PROCS or torchrun): use a multiple of {local_world_size}"
+            f"(NUM_GPUS, NUM_PROCS or torchrun), in groups of AUG.NUM_SAMPLE {cfg.AUG.NUM_SAMPLE}: "
+            f"use a multiple of {unit}"
+        )
+    if cfg.MIXUP.ENABLED and batch == unit:
+        raise UserError(
+            f"MIXUP.ENABLED mixes the videos of a process in a pass, but TRAIN.BATCH_SIZE {batch} "
+            f"gives each process one alone: use at least {2 * unit}"
         )
     one_pass = batch * (world_size // local_world_size)
     step = cfg.GLOBAL_BATCH_SIZE or one_pass

@@ -1,6 +1,7 @@
 """The training loop.
 
-B clips of one process, V views (1 in training), C channels, T frames, H W pixels, K classes.
+B clips of one process, V of each video (AUG.NUM_SAMPLE), C channels, T frames, H W pixels, K
+classes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from torch.utils.data import DataLoader
 
 from timesformer.checkpoints.state import TrainState, save
 from timesformer.datasets.batch import Batch
-from timesformer.datasets.on_device import Mixup, Normalizer
+from timesformer.datasets.on_device import TrainInput, of_each_clip
+from timesformer.datasets.prefetch import prefetch
 from timesformer.datasets.sampler import TrainSampler
 from timesformer.datasets.video import VideoDataset
 from timesformer.distributed.process import Process, share_buffers, total
@@ -50,8 +52,7 @@ class Training:
     loader: DataLoader[Batch]
     val_loader: DataLoader[Batch] | None
     scorer: Scorer
-    normalize: Normalizer
-    mixup: Mixup | None
+    prepare: TrainInput
     loss: Loss
     reporter: Silent
     meter: TrainMeter
@@ -81,11 +82,11 @@ def train(run: Training) -> None:
 
 
 def train_epoch(run: Training, epoch: int) -> None:
-    """Every sample of the training set once, in steps of `GLOBAL_BATCH_SIZE` clips."""
+    """Every video of the training set once, in steps of `GLOBAL_BATCH_SIZE` clips."""
     run.sampler.epoch = epoch
     run.failures.start_epoch()
     run.model.train()
-    batches = iter(run.loader)
+    batches = prefetch(run.loader, run.runtime.device, run.prepare.augment)
     sizes = run.sampler.step_sizes()
     with run.reporter.progress(len(sizes), f"epoch {epoch + 1}") as bar:
         for done, size in enumerate(sizes):
@@ -98,13 +99,13 @@ def train_epoch(run: Training, epoch: int) -> None:
 
 
 def train_step(run: Training, batches: Iterator[Batch], size: int, step: int) -> None:
-    """One optimiser step over `size` clips of all processes, in as many passes as it takes."""
+    """One optimiser step over `size` videos of all processes, in as many passes as it takes."""
     seed = step_seed(run.cfg.RNG_SEED, step, run.process.rank)
     torch.manual_seed(seed)
-    num_passes = run.sampler.num_passes(size)
+    num_passes, num_clips = run.sampler.num_passes(size), size * run.cfg.AUG.NUM_SAMPLE
     for done in range(num_passes):
         with gradient_sync(run.model, last=done == num_passes - 1):
-            backward(run, next(batches), size, step, random.Random(f"{seed} {done}"))
+            backward(run, next(batches), num_clips, step, random.Random(f"{seed} {done}"))
     scaler, optimizer = run.state.scaler, run.state.optimizer
     if run.cfg.SOLVER.CLIP_GRAD_L2NORM:
         scaler.unscale_(optimizer)
@@ -112,7 +113,7 @@ def train_step(run: Training, batches: Iterator[Batch], size: int, step: int) ->
     scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
-    run.clock.tick(size)
+    run.clock.tick(num_clips)
 
 
 def gradient_sync(model: nn.Module, *, last: bool) -> AbstractContextManager[None]:
@@ -122,31 +123,23 @@ def gradient_sync(model: nn.Module, *, last: bool) -> AbstractContextManager[Non
     return model.no_sync()
 
 
-def backward(run: Training, batch: Batch, size: int, step: int, rng: random.Random) -> None:
+def backward(run: Training, batch: Batch, num_clips: int, step: int, rng: random.Random) -> None:
     """Forward and backward of this process's share of one pass.
 
-    The losses are summed, divided by the step's `size` and multiplied by the number of processes,
+    The losses are summed, divided by the step's `num_clips`, multiplied by the number of processes,
     because DistributedDataParallel divides by that: the step's gradient is the mean over its clips
     however they are spread over passes and processes.
     """
     run.failures.add(batch)
-    labels, weights = to_device(run.runtime.device, batch.labels, batch.weights)
-    clips = run.normalize(*to_device(run.runtime.device, batch.views))  # (B, C, T, H, W)
-    targets = labels
-    if run.mixup is not None:
-        clips, targets = run.mixup(clips, labels, rng)
+    labels, weights, indices = of_each_clip(batch, batch.labels, batch.weights, batch.indices)
+    clips, targets = run.prepare(batch, rng)  # (B, C, T, H, W)
     with run.runtime.autocast():
         logits = run.model(clips)  # (B, K)
     losses = run.loss(logits, targets, run.cfg.MODEL.LABEL_SMOOTHING)  # (B,)
-    mean = (losses * weights).sum() * (run.process.world_size / size)
+    mean = (losses * weights).sum() * (run.process.world_size / num_clips)
     run.state.scaler.scale(mean).backward()
     run.meter.update(losses.detach(), logits.detach(), labels, weights)
-    run.loss_guard.add(step, losses.detach(), batch.indices.tolist())
-
-
-def to_device(device: torch.device, *tensors: Tensor) -> list[Tensor]:
-    # non_blocking overlaps the copy with the step where the loader pinned the memory.
-    return [tensor.to(device, non_blocking=True) for tensor in tensors]
+    run.loss_guard.add(step, losses.detach(), indices.tolist())
 
 
 def report(run: Training, epoch: int, done: int, num_steps: int) -> str:
