@@ -9,8 +9,11 @@ ROOT = Path(__file__).parent
 
 HUB = ["huggingface_hub"]  # hf:// and timm:// sources of weights
 EXPORT = ["onnx", "onnxruntime", "onnxscript"]
-# The last two are other implementations that the tests compare with.
-TEST = ["pytest>=8", "pytest-timeout", *HUB, *EXPORT, "timm", "transformers"]
+REMOTE = ["aiohttp"]  # shards at https:// addresses; s3fs, gcsfs, adlfs for other stores
+TORCHCODEC = ["torchcodec"]  # DATA.DECODER; wants FFmpeg's shared libraries, too
+BENCHMARK = [*TORCHCODEC, "decord"]  # what benchmarks/data.py compares with
+# The last three are other implementations that the tests compare with.
+TEST = ["pytest>=8", "pytest-timeout", *HUB, *EXPORT, *REMOTE, "timm", "transformers", "webdataset"]
 DEV = ["ruff", "mypy>=1.11", "pre-commit", "types-PyYAML", "types-simplejson"]
 
 
@@ -30,7 +33,8 @@ setup(
     packages=find_packages(include=["timesformer", "timesformer.*"]),
     python_requires=">=3.10",
     install_requires=[
-        "av>=17",  # threads= of reformat; the wheels bring FFmpeg and x264
+        "av>=17.1",  # Discard of streams; the wheels bring FFmpeg and x264
+        "fsspec",
         "fvcore",
         "numpy",
         "opencv-python-headless",  # the other one needs a graphics driver's libraries to import
@@ -45,5 +49,12 @@ setup(
         "tqdm",
         "yacs",
     ],
-    extras_require={"hub": HUB, "export": EXPORT, "test": TEST, "dev": TEST + DEV},
+    extras_require={
+        "hub": HUB,
+        "export": EXPORT,
+        "torchcodec": TORCHCODEC,
+        "benchmark": BENCHMARK,
+        "test": TEST,
+        "dev": TEST + DEV,
+    },
 )

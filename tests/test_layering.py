@@ -19,7 +19,7 @@ FLOORS = (
     {"config", "weights", "annotations"},
     {"datasets", "models", "optim", "evaluation"},
     {"checkpoints", "distributed"},
-    {"engine", "export", "profiling"},
+    {"engine", "export", "preparation", "profiling"},
     {"visualization"},
     {"tools"},
 )
@@ -29,14 +29,21 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SHARED_FLOORS = {FLOOR_OF["errors"], FLOOR_OF["checkpoints"]}
 
 # What a training run could do without: other programs' formats, reports, pictures.
-AROUND_THE_CORE = {"annotations", "weights", "export", "profiling", "visualization"}
+AROUND_THE_CORE = {
+    "annotations",
+    "weights",
+    "export",
+    "preparation",
+    "profiling",
+    "visualization",
+}
 
 MAX_CHAIN_OF_IMPORTS = 7
 MAX_LINES_OF_A_FILE = 400
 MAX_LINES_OF_A_TOOL = 60
 MAX_LINES_OF_A_FUNCTION = 80
 USUAL_LINES_OF_A_FUNCTION = 40
-MAX_LINES_OF_THE_CORE = 7000
+MAX_LINES_OF_THE_CORE = 8500
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -1,4 +1,4 @@
-"""The one exception a person is meant to read."""
+"""The exceptions a person is meant to read."""
 
 
 class UserError(ValueError):
@@ -8,3 +8,15 @@ class UserError(ValueError):
     (``tools/``) print it without a traceback and exit with status 1; anything else that is raised
     is a defect of ours and keeps its traceback.
     """
+
+
+class UnreadableVideo(UserError):  # noqa: N818 - it names the video, not a mistake in the code
+    """A video that cannot be opened or decoded; `path` and `reason` say which and why."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the video '{self.path}' cannot be read: {self.reason}"

@@ -128,3 +128,106 @@ def test_no_existing_video_points_at_the_prefix() -> None:
         UserError, match=r"first 2 videos of train\.csv .*'/nowhere/a\.mp4'.*DATA\.PATH_PREFIX"
     ):
         check_first_exists(videos)
+
+
+# --- class names ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "label"),
+    [
+        ("a.mp4 run", "a.mp4", 2),
+        ("b c.mp4, jump high", "b c.mp4", 0),
+        ("b c.mp4,jump high", "b c.mp4", 0),
+        ("b c.mp4\tjump high", "b c.mp4", 0),
+        ('"b, c.mp4","jump high"', "b, c.mp4", 0),
+        ("a.mp4 2", "a.mp4", 2),
+        ("a.mp4 0", "a.mp4", 0),  # a number is a number, though a class is called so
+        ("a.mp4,jump, then run", "a.mp4,jump, then", 2),  # from the right: run is a class
+    ],
+)
+def test_names_of_classes_may_stand_for_numbers(
+    tmp_path: Path, line: str, name: str, label: int
+) -> None:
+    (tmp_path / "classes.txt").write_text("jump high\n0\nrun\n")
+    videos = read_video_list(write(tmp_path, line), num_classes=3)
+    assert list(videos.paths) == [str(tmp_path / name)]
+    assert videos.labels.tolist() == [label]
+    assert videos.class_names == ("jump high", "0", "run")
+    assert videos.name_of(2) == "run"
+
+
+def test_a_name_that_is_no_class_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("jump\nrunning\n")
+    with pytest.raises(
+        UserError, match=r"line 2: the label 'runing' is neither .* Did you mean 'running'\?"
+    ):
+        read_video_list(write(tmp_path, "a.mp4 jump\nb.mp4 runing"))
+
+
+def test_a_name_beyond_the_classes_of_the_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("jump\nrun\n")
+    with pytest.raises(UserError, match=r"line 1: the label 1 is not one of 0 to 0\."):
+        read_video_list(write(tmp_path, "a.mp4 run"), num_classes=1)
+
+
+# --- columns --------------------------------------------------------------------------------------
+
+
+def test_columns_come_in_any_order_with_times_where_there_are_any(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("jump\nrun\n")
+    text = """Label, path ,START,end
+run,a.mp4,1.5,3
+# a comment
+jump,"b, c.mp4",,
+
+0,d e.mp4,,2.25
+"""
+    videos = read_video_list(write(tmp_path, text), path_prefix="/v", num_classes=2)
+    assert list(videos.paths) == ["/v/a.mp4", "/v/b, c.mp4", "/v/d e.mp4"]
+    assert videos.labels.tolist() == [1, 0, 0]
+    nan = float("nan")
+    assert videos.spans is not None
+    np.testing.assert_array_equal(videos.spans, [[1.5, 3], [nan, nan], [nan, 2.25]])
+
+
+def test_a_row_may_end_early(tmp_path: Path) -> None:
+    videos = read_video_list(write(tmp_path, "path,label,start,end\na.mp4,0\nb.mp4,0,1\n"))
+    assert videos.spans is not None
+    np.testing.assert_array_equal(videos.spans, [[np.nan, np.nan], [1, np.nan]])
+
+
+def test_columns_without_times_have_no_spans(tmp_path: Path) -> None:
+    for header in ("path,label", "path,label,start,end"):
+        ends = "," * (header.count(",") - 1)
+        videos = read_video_list(write(tmp_path, f"{header}\na b.mp4,1{ends}\n"))
+        assert list(videos.paths) == [str(tmp_path / "a b.mp4")]
+        assert videos.spans is None
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("b.mp4,x,,", r"line 3: the label 'x' is not an integer"),
+        ("b.mp4,9,,", r"line 3: the label 9 is not one of 0 to 3"),
+        ("b.mp4,0,,,5", r"line 3: this is not a line of 4 columns"),
+        (",0,,", r"line 3: this is not a line of 4 columns"),
+        ("b.mp4,,1,2", r"line 3: this is not a line of 4 columns"),
+        ("b.mp4,0,one,2", r"line 3: start 'one' and end '2' must be seconds"),
+        ("b.mp4,0,2,2", r"line 3: start '2' and end '2': a clip must"),
+        ("b.mp4,0,-1,2", r"line 3: start '-1' and end '2'"),
+        ("b.mp4,0,,0", r"line 3: start '' and end '0'"),
+        ("b.mp4,0,1,inf", r"line 3: start '1' and end 'inf'"),
+    ],
+)
+def test_a_bad_row_is_answered_with_file_and_line(tmp_path: Path, line: str, answer: str) -> None:
+    path = write(tmp_path, f"path,label,start,end\na.mp4,0,,\n{line}\n")
+    with pytest.raises(UserError, match=r"train\.csv, " + answer):
+        read_video_list(path, num_classes=4)
+
+
+def test_a_header_alone_and_an_unknown_column_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"lists no videos: there is nothing below its header"):
+        read_video_list(write(tmp_path, "path,label\n"))
+    with pytest.raises(UserError, match=r"unknown columns fps, width; a list has the columns"):
+        read_video_list(write(tmp_path, "path,label,width,fps\na.mp4,0,1,2\n"))

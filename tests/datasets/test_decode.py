@@ -14,9 +14,13 @@ import pytest
 from av.stream import Disposition
 
 from tests.shared_data import DATA, needs_shared_data
-from timesformer.datasets import decode
-from timesformer.datasets.decode import UnreadableVideo, VideoReader, decode_all
-from timesformer.errors import UserError
+from timesformer.datasets import decode, opening
+from timesformer.datasets.container_index import indexed
+from timesformer.datasets.decode import VideoReader, decode_all
+from timesformer.datasets.opening import Source, open_stream, packets_of
+from timesformer.datasets.packets import Layout, scan
+from timesformer.datasets.pictures import Pictures
+from timesformer.errors import UnreadableVideo, UserError
 
 NUM_FRAMES = 50
 GROUPS = "keyint=12:min-keyint=12:scenecut=0:"
@@ -134,10 +138,12 @@ def assert_each_frame_reads_alone(path: Path) -> None:
             np.testing.assert_array_equal(reader.read([index]), frame[None], f"frame {index}")
 
 
-def assert_reads_like_a_full_decode(path: Path, trials: int = 25) -> VideoReader:
-    frames = decode_all(str(path))
+def assert_reads_like_a_full_decode(
+    path: Path, trials: int = 25, data: bytes | None = None
+) -> VideoReader:
+    frames = decode_all(str(path), data)
     generator = random.Random(path.name)
-    with VideoReader(str(path)) as reader:
+    with VideoReader(str(path), data) as reader:
         assert reader.num_frames == len(frames)
         for _ in range(trials):
             count = generator.choice([1, 2, 3, 8])
@@ -147,7 +153,7 @@ def assert_reads_like_a_full_decode(path: Path, trials: int = 25) -> VideoReader
 
 
 def stays_selective(reader: VideoReader) -> bool:
-    return reader._layout is not None
+    return reader._is_trusted
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +205,7 @@ def test_a_read_decodes_the_groups_it_needs_up_to_the_last_frame(
     b_frames: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
-    convert, run = decode._to_rgb, decode._decode_run
+    add, run = Pictures.add, decode._decode_run
 
     def counting_run(*args: object) -> object:
         for frame in run(*args):
@@ -208,12 +214,12 @@ def test_a_read_decodes_the_groups_it_needs_up_to_the_last_frame(
 
     converted: list[int] = []
 
-    def counting_convert(path: str, frame: av.VideoFrame, *rest: object) -> np.ndarray:
+    def counting_add(pictures: Pictures, index: int, frame: av.VideoFrame) -> None:
         converted.append(frame.pts // 512)
-        return convert(path, frame, *rest)
+        add(pictures, index, frame)
 
     monkeypatch.setattr(decode, "_decode_run", counting_run)
-    monkeypatch.setattr(decode, "_to_rgb", counting_convert)
+    monkeypatch.setattr(Pictures, "add", counting_add)
     with VideoReader(str(b_frames)) as reader:
         reader.read([40, 14, 14])
     assert converted == [14, 40]
@@ -303,6 +309,164 @@ def test_ticks_are_the_header_s_duration_over_its_frames(b_frames: Path, folder:
 def test_indices_outside_the_video(indices: list[int], b_frames: Path) -> None:
     with VideoReader(str(b_frames)) as reader, pytest.raises(IndexError, match="of 50 frames"):
         reader.read(indices)
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_video_in_memory_reads_like_the_file(name: str, folder: Path) -> None:
+    codec, options = SOUND[name]
+    if codec not in av.codecs_available:
+        pytest.skip(f"this build of FFmpeg has no {codec}")
+    path = write_video(folder / f"memory_{name}", codec, options)
+    frames = decode_all(str(path))
+    data = path.read_bytes()
+    path.unlink()
+    in_memory = assert_reads_like_a_full_decode(path, trials=8, data=data)
+    assert in_memory.num_frames == len(frames)
+    np.testing.assert_array_equal(decode_all("a name", data), frames)
+
+
+def test_broken_videos_in_memory_are_named() -> None:
+    for data in (b"", b"not a video\n" * 500):
+        with pytest.raises(UnreadableVideo, match=r"'in\.tar/1\.mp4' cannot be read"):
+            VideoReader("in.tar/1.mp4", data)
+
+
+def test_pictures_come_one_after_the_other(b_frames: Path) -> None:
+    frames = decode_all(str(b_frames))
+    with VideoReader(str(b_frames)) as reader:
+        pictures, times = zip(*reader.pictures(10, 20), strict=True)
+        assert len(list(reader.pictures())) == NUM_FRAMES
+    np.testing.assert_array_equal(pictures, frames[10:20])
+    assert times == tuple(Fraction(index, 25) for index in range(10, 20))
+
+
+# --- the index ------------------------------------------------------------------------------------
+
+
+def scanned(path: Path) -> Layout | None:
+    source = Source(str(path))
+    container, stream = open_stream(source, lenient=False)
+    with container:
+        return scan(container, stream, packets_of(source, container, stream))
+
+
+def from_index(path: Path) -> Layout | None:
+    source = Source(str(path))
+    container, stream = open_stream(source, lenient=False)
+    with container:
+        return indexed(container, stream, source.open)
+
+
+INDEXED = [
+    "b_frames.mp4",
+    "open_groups.mp4",
+    "short_groups.mp4",
+    "plain.avi",
+    "intra.avi",
+    "open_groups_hevc.mp4",
+]
+
+
+@pytest.mark.parametrize("name", INDEXED)
+def test_the_index_tells_what_the_packets_tell(name: str, folder: Path) -> None:
+    codec, options = SOUND[name]
+    if codec not in av.codecs_available:
+        pytest.skip(f"this build of FFmpeg has no {codec}")
+    path = write_video(folder / f"index_{name}", codec, options)
+    layout = from_index(path)
+    assert layout is not None
+    assert layout == scanned(path)
+
+
+def test_an_index_with_negative_offsets(b_frames: Path, folder: Path) -> None:
+    path = folder / "negative.mp4"
+    options = {"movflags": "negative_cts_offsets"}
+    with av.open(str(b_frames)) as reader, av.open(str(path), "w", options=options) as writer:
+        stream = reader.streams.video[0]
+        copied = writer.add_stream_from_template(stream)
+        for packet in reader.demux(stream):
+            packet.stream = copied
+            if packet.size:
+                writer.mux(packet)
+    layout = from_index(path)
+    assert layout is not None
+    assert layout == scanned(path)
+    assert stays_selective(assert_reads_like_a_full_decode(path))
+
+
+@pytest.mark.parametrize(
+    "movflags", ["frag_keyframe", "frag_keyframe+empty_moov", "frag_keyframe+default_base_moof"]
+)
+def test_fragments_are_in_no_index(movflags: str, folder: Path) -> None:
+    path = folder / f"{movflags}.mp4"
+    write_video(path, *SOUND["b_frames.mp4"], container_options={"movflags": movflags})
+    assert from_index(path) is None
+    assert assert_reads_like_a_full_decode(path).num_frames == NUM_FRAMES
+
+
+def test_an_index_that_ends_before_the_video_is_not_believed(folder: Path) -> None:
+    # The last ten of the entries, 16 bytes each, become junk of their own (AVI 1.0, idx1).
+    path = write_video(folder / "short_index.avi", *SOUND["plain.avi"])
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"idx1")
+    size = int.from_bytes(content[place + 4 : place + 8], "little")
+    content[place + 4 : place + 8] = (size - 160).to_bytes(4, "little")
+    end = place + 8 + size - 160
+    content[end : end + 8] = b"JUNK" + (152).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert from_index(path) is None
+    assert assert_reads_like_a_full_decode(path).num_frames == NUM_FRAMES
+
+
+def test_a_long_video_is_not_read_to_find_a_clip(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(folder / "long.mp4", *SOUND["b_frames.mp4"])
+    demuxed: list[int] = []
+    packets = opening.packets_of
+
+    def counting(*args: object) -> object:
+        for packet in packets(*args):
+            demuxed.append(packet.pts // 512)
+            yield packet
+
+    monkeypatch.setattr(decode, "packets_of", counting)
+    with VideoReader(str(path)) as reader:
+        reader.read([30, 28])
+    assert min(demuxed) >= 24 - 3
+    assert max(demuxed) < 36
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["b_frames.mp4", "plain.avi", "vp9.webm", "b_frames.avi"])
+def test_the_frame_at_a_time(name: str, folder: Path) -> None:
+    codec, options = SOUND[name]
+    if codec not in av.codecs_available:
+        pytest.skip(f"this build of FFmpeg has no {codec}")
+    path = write_video(folder / f"time_{name}", codec, options)
+    with VideoReader(str(path)) as reader:
+        # 25 frames per second; and every frame's own time is its own, in floating point too.
+        assert [reader.frame_at(index / 25) for index in range(NUM_FRAMES)] == list(range(50))
+        seconds = [-1.0, 0.0, 0.001, 0.039, 0.041, 1.961, 2.0, 1e6]
+        assert [reader.frame_at(second) for second in seconds] == [0, 0, 1, 1, 2, 50, 50, 50]
+
+
+def test_the_frame_at_a_time_where_frames_are_uneven(folder: Path) -> None:
+    times = sorted(UNEVEN_MS)
+    path = write_video(folder / "uneven.mkv", *SOUND["b_frames.mp4"], times_ms=times)
+    with VideoReader(str(path)) as reader:
+        for index, time in enumerate(times):
+            assert reader.frame_at((time - times[0]) / 1000) == index
+
+
+def test_times_count_from_the_first_frame(b_frames: Path, folder: Path) -> None:
+    path = copy_packets(b_frames, folder / "later.mp4", start_before_zero)
+    with VideoReader(str(path)) as reader:
+        assert reader.frame_at(0) == 0
+        assert reader.frame_at(10 / 25) == 10
+        assert reader.frame_at(1e6) == reader.num_frames
 
 
 # --- files that lie -------------------------------------------------------------------------------
@@ -463,15 +627,36 @@ def test_flipped_bits_are_an_error_or_what_a_full_decode_makes_of_them(
     path = folder / f"damaged_{seed}_{name}"
     path.write_bytes(content)
     try:
-        decode_all(str(path))
+        frames = decode_all(str(path))
     except UnreadableVideo:
         with (
             pytest.raises(UnreadableVideo, match="cannot be read"),
             VideoReader(str(path)) as reader,
         ):
             reader.read(range(reader.num_frames))
-    else:
+        return
+    with VideoReader(str(path)) as reader:
+        promised = reader.num_frames
+    if promised == len(frames):
         assert_reads_like_a_full_decode(path, trials=8)
+    else:  # the damage hit the headers of packets, and the index knows better
+        assert (name, promised) == ("plain.avi", NUM_FRAMES)
+        assert_each_frame_is_missing_or_as_before(path, decode_all(str(source)), frames)
+
+
+def assert_each_frame_is_missing_or_as_before(
+    path: Path, sound: np.ndarray, damaged: np.ndarray
+) -> None:
+    for index, frame in enumerate(sound):
+        with VideoReader(str(path)) as reader:
+            assert reader.num_frames == len(sound)
+            try:
+                [picture] = reader.read([index])
+            except UnreadableVideo as error:
+                assert "is missing" in str(error)  # noqa: PT017 - not every frame is
+            else:
+                candidates = [frame, *damaged[index : index + 1]]
+                assert any(np.array_equal(picture, candidate) for candidate in candidates)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
@@ -510,7 +695,7 @@ def of_no_known_codec(path: Path) -> None:
 
 NO_VIDEOS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing.mp4": (lambda path: None, "No such file"),
-    "folder.mp4": (Path.mkdir, "Is a directory"),
+    "folder.mp4": (Path.mkdir, "it is a folder, a pipe or a device"),
     "empty.mp4": (Path.touch, "Invalid data"),
     "text.mp4": (lambda path: path.write_text("not a video\n" * 500), "Invalid data"),
     "text.txt": (lambda path: path.write_text("not a video\n" * 500), "no video stream"),

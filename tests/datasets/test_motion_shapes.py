@@ -14,9 +14,9 @@ import av
 import numpy as np
 import pytest
 
-from timesformer.datasets import motion_shapes
 from timesformer.annotations.csv_list import read_video_list
 from timesformer.annotations.subset import check_first_exists
+from timesformer.datasets import motion_shapes
 from timesformer.datasets.motion_shapes import CLASSES, Recipe, ensure_motion_shapes, make_recipe
 from timesformer.errors import UserError
 

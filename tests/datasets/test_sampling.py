@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 import torch
 
 from timesformer.datasets.sampling import (
+    Segmented,
+    Strided,
+    Timeline,
+    Uniform,
     clip_indices,
     clip_span,
     first_frame,
     random_start,
+    segments,
+    spread_starts,
+    uniform_indices,
     view_starts,
 )
 
@@ -96,3 +104,118 @@ def test_indices_fall_where_torch_linspace_floors_them(num_frames: int, fps: flo
         span = clip_span(num_frames, rate, fps, target_fps=30)
         released = torch.linspace(0, span - 1, num_frames).clamp(0, 10**6).long().tolist()
         assert clip_indices(0.0, span, num_frames, 10**6, 512.0) == released
+
+
+@pytest.mark.parametrize(
+    ("video_frames", "num_views", "starts"),
+    [
+        (300, 1, [22.0]),
+        (300, 2, [0.0, 44.0]),
+        (300, 3, [0.0, 22.0, 44.0]),
+        (200, 3, [0.0, 0.0, 0.0]),
+    ],
+)
+def test_spread_views_reach_from_the_start_to_the_end(
+    video_frames: int, num_views: int, starts: list[float]
+) -> None:
+    assert spread_starts(video_frames, 256.0, num_views) == pytest.approx(starts)
+
+
+def test_strided_views_are_as_released_or_spread() -> None:
+    video = Timeline(24, 30.0)
+    released = Strided(num_frames=4, sampling_rate=3, target_fps=30)
+    spread = Strided(num_frames=4, sampling_rate=3, target_fps=30, spread=True)
+    # The clip spans 12 frames; the first 4 of its 12 are 0, 11/3, 22/3 and 11, floored.
+    assert released.views(video, 1) == [[0, 3, 7, 11]]
+    assert released.views(video, 2) == [[0, 3, 7, 11], [6, 9, 13, 17]]
+    assert spread.views(video, 2) == [[0, 3, 7, 11], [12, 15, 19, 23]]
+    assert spread.views(video, 1) == [[6, 9, 13, 17]]
+    assert released.middle(video) == spread.middle(video) == [6, 9, 13, 17]
+
+
+# --- segments -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("video_frames", "num", "expected"),
+    [
+        # Borders at multiples of 23/8 = 2.875, rounded; 11.5 goes to the even 12.
+        (24, 8, [(0, 3), (3, 6), (6, 9), (9, 12), (12, 14), (14, 17), (17, 20), (20, 23)]),
+        (9, 4, [(0, 2), (2, 4), (4, 6), (6, 8)]),
+        (3, 4, [(0, 0), (0, 1), (1, 2), (2, 2)]),  # 0.5 to 0, 1.5 to 2
+        (1, 2, [(0, 0), (0, 0)]),
+    ],
+)
+def test_segments_share_their_borders(
+    video_frames: int, num: int, expected: list[tuple[int, int]]
+) -> None:
+    assert segments(video_frames, num) == expected
+
+
+def released_segment_frames(video_frames: int, num_frames: int) -> list[tuple[int, int, int]]:
+    """First, last and test frame of each segment, by the formula of PySlowFast's ssv2 data set."""
+    size = float(video_frames - 1) / num_frames
+    found = []
+    for part in range(num_frames):
+        first, last = int(np.round(size * part)), int(np.round(size * (part + 1)))
+        found.append((first, last, (first + last) // 2))
+    return found
+
+
+@pytest.mark.parametrize("num_frames", [8, 16, 64])
+def test_segments_are_the_released_ones(num_frames: int) -> None:
+    sampling = Segmented(num_frames=num_frames)
+    for video_frames in range(1, 250):
+        released = released_segment_frames(video_frames, num_frames)
+        video = Timeline(video_frames, 12.0)
+        assert sampling.views(video, 1) == [[middle for _, _, middle in released]]
+        assert sampling.middle(video) == [middle for _, _, middle in released]
+        drawn = sampling.random_clip(video, random.Random(video_frames))
+        assert all(a <= frame <= b for frame, (a, b, _) in zip(drawn, released, strict=True))
+
+
+def test_random_segments_reach_both_borders_and_follow_their_generator() -> None:
+    sampling, video = Segmented(num_frames=4), Timeline(9, 12.0)
+    clips = [sampling.random_clip(video, random.Random(seed)) for seed in range(100)]
+    assert [{clip[part] for clip in clips} for part in range(4)] == [
+        {0, 1, 2},
+        {2, 3, 4},
+        {4, 5, 6},
+        {6, 7, 8},
+    ]
+    assert clips[3] == sampling.random_clip(video, random.Random(3))
+
+
+def test_views_of_segments_differ() -> None:
+    # Segments of 8 frames (0 to 8, 8 to 16): at quarters for two views, at sixths for three.
+    sampling, video = Segmented(num_frames=2), Timeline(17, 12.0)
+    assert sampling.views(video, 1) == [[4, 12]]
+    assert sampling.views(video, 2) == [[2, 10], [6, 14]]
+    assert sampling.views(video, 3) == [[1, 9], [4, 12], [6, 14]]
+
+
+# --- uniform --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("video_frames", "count", "indices"),
+    [
+        (8, 4, [1, 3, 5, 7]),
+        (10, 4, [1, 3, 6, 8]),
+        (9, 3, [1, 4, 7]),
+        (4, 4, [0, 1, 2, 3]),
+        (2, 4, [0, 0, 1, 1]),
+        (1, 3, [0, 0, 0]),
+        (7, 1, [3]),
+    ],
+)
+def test_uniform_indices(video_frames: int, count: int, indices: list[int]) -> None:
+    assert uniform_indices(video_frames, count) == indices
+
+
+def test_uniform_views_are_dealt_from_one_set_and_nothing_is_random() -> None:
+    sampling, video = Uniform(num_frames=4), Timeline(16, 30.0)
+    assert sampling.views(video, 2) == [[1, 5, 9, 13], [3, 7, 11, 15]]
+    assert sampling.views(video, 1) == [[2, 6, 10, 14]]
+    assert sampling.random_clip(video, random.Random(0)) == sampling.middle(video)
+    assert sampling.middle(video) == [2, 6, 10, 14]

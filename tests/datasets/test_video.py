@@ -5,9 +5,10 @@ import shutil
 import pytest
 import torch
 
+from tests.datasets.miniatures import write_frames, write_video
 from tests.shared_data import DATA, needs_shared_data
 from timesformer.config import load_config
-from timesformer.datasets import DATASET_REGISTRY, build_dataset
+from timesformer.datasets import build_dataset
 from timesformer.datasets.batch import collate
 from timesformer.datasets.loader import build_loader
 from timesformer.datasets.motion_shapes import ensure_motion_shapes
@@ -38,7 +39,7 @@ def config(folder, **changes):
     return load_config(None, [item for pair in settings.items() for item in pair])
 
 
-@pytest.mark.parametrize("name", sorted(set(DATASET_REGISTRY.names()) - {"motion_shapes"}))
+@pytest.mark.parametrize("name", ["video_csv", "kinetics"])  # all others: test_every_dataset.py
 @pytest.mark.parametrize(
     ("split", "length", "views"), [("train", 8, 1), ("val", 3, 1), ("test", 5, 6)]
 )
@@ -123,6 +124,67 @@ def test_an_unreadable_test_video_is_reported_and_left_out_of_the_views(damaged)
     assert batch.labels.tolist() == [0, 1, 2, 3, 0]
     assert [failure.path.endswith("00003.mp4") for failure in batch.failures] == [True]
     assert len(collate([dataset[3]]).views) == 0
+
+
+# --- parts of files -------------------------------------------------------------------------------
+
+# A video of three seconds, each of another grey level, and the parts of it that a list may mean.
+LEVELS = (40, 120, 200)
+PARTS = [
+    ("1,2", {120}),
+    ("1,", {120, 200}),
+    (",1", {40}),
+    (",", {40, 120, 200}),
+    ("1.99,2.05", {200}),  # the first frame shown after 1.99 s is that at 2 s
+    ("2.5,99", {200}),
+]
+
+
+@pytest.fixture(scope="module", params=["a.mp4", "b.webm", "c.avi", "frames"])
+def parts(request, tmp_path_factory):
+    """Lists of one file, a part a line."""
+    folder = tmp_path_factory.mktemp("parts")
+    if request.param == "frames":
+        for second, level in enumerate(LEVELS):
+            write_frames(folder / "frames", level, f"{second}_{{:05d}}.jpg")
+    else:
+        write_video(folder / request.param, LEVELS, num_frames=36)
+    lines = [f"{request.param},0,{part}\n" for part, _ in PARTS]
+    for split in ("train", "val", "test"):
+        (folder / f"{split}.csv").write_text("path,label,start,end\n" + "".join(lines))
+    return folder
+
+
+def levels(views):
+    """The grey levels of all frames of all views, to within what codecs do to them."""
+    means = views.float().mean(dim=(1, 3, 4)).flatten()
+    return {round(level / 40) * 40 for level in means.tolist()}
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_clips_are_of_the_part_that_the_list_means(parts, split):
+    dataset = build_dataset("video_csv", config(parts, DATA__FRAMES_FPS=12), split)
+    for index, (_, allowed) in enumerate(PARTS):
+        seen = set()
+        for epoch in range(20 if split == "train" else 1):
+            item = dataset[Request(index, epoch=epoch)]
+            assert item.failures == ()
+            seen |= levels(item.views)
+        assert seen <= allowed
+        if split == "train":
+            assert seen == allowed, "random clips reach all of it"
+
+
+def test_a_part_beyond_the_end_is_said_to_be_so(tmp_path):
+    write_video(tmp_path / "a.mp4", 80, num_frames=12)
+    (tmp_path / "test.csv").write_text("path,label,start,end\na.mp4,0,5,6.5\na.mp4,1,,\n")
+    dataset = build_dataset("video_csv", config(tmp_path), "test")
+    item = dataset[0]
+    assert item.views is None
+    (failure,) = item.failures
+    assert failure.path == str(tmp_path / "a.mp4")
+    assert failure.reason == "it has no frame from 5.0 s to 6.5 s: it is 1.0 s long"
+    assert dataset[1].views is not None
 
 
 @needs_shared_data

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -230,8 +231,11 @@ def _span(start: str, end: str) -> tuple[float, float]:
         span = float(start or "nan"), float(end or "nan")
     except ValueError:
         raise _BadLine(f"start '{start}' and end '{end}' must be seconds.") from None
-    if span[0] < 0 or span[1] <= max(span[0], 0.0):  # comparisons with NaN are false
-        raise _BadLine(f"start {start} and end {end}: a clip must start at 0 s or later and last.")
+    # Comparisons with NaN are false, and `max` keeps its first number beside it.
+    if span[0] < 0 or span[1] <= max(0.0, span[0]) or math.inf in span:
+        raise _BadLine(
+            f"start '{start}' and end '{end}': a clip must start at 0 s or later and last."
+        )
     return span
 
 

@@ -12,6 +12,12 @@ import os
 import re
 from dataclasses import dataclass
 
+VIDEO_EXTENSIONS = (
+    *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".mts", ".m2ts"),
+    *(".ts", ".wmv", ".flv", ".3gp", ".ogv", ".vob", ".asf", ".divx", ".y4m"),
+)
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
 _FRAME_RANGE = re.compile(r"(?P<before>.*)\[(?P<first>\d+)-(?P<last>\d+)\](?P<after>[^/]*)")
 _TAR_MEMBER = re.compile(r"(?P<tar>.+\.tar)#(?P<name>.*)@(?P<offset>\d+)\+(?P<size>\d+)")
 
@@ -33,7 +39,7 @@ class FrameRange:
     def files(self) -> list[str]:
         """The path of each frame, in order."""
         numbers = range(self.first, self.last + 1)
-        return [f"{self.before}{number:0{self.digits}d}{self.after}" for number in numbers]
+        return [self.before + str(n).zfill(self.digits) + self.after for n in numbers]
 
 
 @dataclass(frozen=True)
@@ -71,3 +77,9 @@ def exists(path: str) -> bool:
     if (member := tar_member(path)) is not None:
         return os.path.exists(member.tar)
     return (frames := frame_range(path)) is not None and os.path.exists(frames.files()[0])
+
+
+def natural_order(name: str) -> list[str | int]:
+    """A key that orders ``frame_9.jpg`` before ``frame_10.jpg``: text and numbers in turn."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.sharedctypes import RawArray
 from typing import Any, overload
 
@@ -12,6 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from timesformer.errors import UserError
+
+
+class SharedArray:
+    """A copy of `values` in shared memory, which ends with the last process that holds it."""
+
+    def __init__(self, values: npt.NDArray[Any]) -> None:
+        self._dtype, self._shape = values.dtype, values.shape
+        self._raw: Any = RawArray("B", max(values.nbytes, 1))
+        self.values()[...] = values
+
+    def values(self) -> npt.NDArray[Any]:
+        """The array itself, not a copy."""
+        count = math.prod(self._shape)
+        return np.frombuffer(self._raw, self._dtype, count).reshape(self._shape)
 
 
 class PackedStrings(Sequence[str]):
@@ -23,14 +38,15 @@ class PackedStrings(Sequence[str]):
     """
 
     def __init__(self, strings: Iterable[str], *, folder: str = "") -> None:
-        encoded = [string.encode() for string in strings]
+        # Names of files need not be Unicode, and Python marks the bytes that are not.
+        encoded = [string.encode(errors="surrogateescape") for string in strings]
         ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
         self._folder = folder
-        self._text = shared_copy(np.frombuffer(b"".join(encoded), dtype=np.uint8))
-        self._ends = shared_copy(ends)
+        self._text = SharedArray(np.frombuffer(b"".join(encoded), dtype=np.uint8))
+        self._ends = SharedArray(ends)
 
     def __len__(self) -> int:
-        return len(np.frombuffer(self._ends, dtype=np.int64)) - 1
+        return len(self._ends.values()) - 1
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -41,17 +57,9 @@ class PackedStrings(Sequence[str]):
         return self._get(numbers) if isinstance(numbers, int) else [self._get(i) for i in numbers]
 
     def _get(self, index: int) -> str:
-        start, end = np.frombuffer(self._ends, dtype=np.int64)[index : index + 2]
-        text = np.frombuffer(self._text, dtype=np.uint8)[start:end].tobytes().decode()
-        return os.path.join(self._folder, text)
-
-
-def shared_copy(values: npt.NDArray[Any]) -> Any:
-    """The bytes of `values` in shared memory that ends with the last process that holds it."""
-    raw = RawArray("B", max(values.nbytes, 1))
-    view = np.frombuffer(raw, dtype=np.uint8)[: values.nbytes]
-    view[:] = values.reshape(-1).view(np.uint8)
-    return raw
+        start, end = self._ends.values()[index : index + 2]
+        text = self._text.values()[start:end].tobytes()
+        return os.path.join(self._folder, text.decode(errors="surrogateescape"))
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,24 @@ class VideoList:
     source: str
     class_names: tuple[str, ...] = ()
     spans: npt.NDArray[np.float64] | None = None
+    _shared: dict[str, SharedArray] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        arrays = {"labels": self.labels, "spans": self.spans}
+        shared = {name: SharedArray(a) for name, a in arrays.items() if a is not None}
+        self.__setstate__(self.__dict__ | {"_shared": shared})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a process that is being started: little enough to fit a pipe.
+
+        The next process is started once this has been written, and what a pipe cannot hold is
+        written only as fast as the new process reads: after many seconds of imports.
+        """
+        return {name: value for name, value in self.__dict__.items() if name not in self._shared}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arrays = {name: shared.values() for name, shared in state["_shared"].items()}
+        self.__dict__.update(state | arrays)
 
     def __len__(self) -> int:
         return len(self.paths)

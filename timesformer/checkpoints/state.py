@@ -52,6 +52,7 @@ INCIDENTAL = (
     "DATA_LOADER",
     "TENSORBOARD",
     "TEST",
+    "DATA.DECODER",
     "DATA.ENSEMBLE_METHOD",
     "TRAIN.AUTO_RESUME",
     "TRAIN.CHECKPOINT_PERIOD",
@@ -63,7 +64,14 @@ INCIDENTAL = (
 )
 
 # These may change once nothing is left to train: another number of processes may test the model.
-SPENT = ("NUM_GPUS", "NUM_PROCS", "NUM_SHARDS", "TRAIN.BATCH_SIZE", "DATA.PATH_PREFIX")
+SPENT = (
+    "NUM_GPUS",
+    "NUM_PROCS",
+    "NUM_SHARDS",
+    "TRAIN.BATCH_SIZE",
+    "DATA.PATH_PREFIX",
+    "DATA.SKIP_MISSING",
+)
 
 
 @dataclass

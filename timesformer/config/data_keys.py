@@ -90,6 +90,13 @@ DATA = [
         one_of("sum", "softmax", "max"),
     ),
     Key(
+        "DATA.DECODER",
+        "pyav",
+        "what decodes videos: pyav, or an extra package, on the CPU (torchcodec) or on the GPU's "
+        "video decoder (torchcodec_cuda); the frames are the same",
+        one_of("pyav", "torchcodec", "torchcodec_cuda"),
+    ),
+    Key(
         "DATA.FRAMES_FPS",
         30.0,
         "frames per second at which folders of frames were extracted, which no image tells",

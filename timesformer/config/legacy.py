@@ -33,7 +33,7 @@ LEGACY: dict[str, Legacy] = {
     "DATA.AUTO_AUGMENT": Legacy(f"{NEVER_READ}; AUG.AA_TYPE is read", ("", None)),
     "DATA.COLOR_JITTER": Legacy(f"{NEVER_READ}; AUG.COLOR_JITTER is read", (0, 0.0, None)),
     "DATA.CROP_SIZE": Legacy(NEVER_READ),
-    "DATA.DECODING_BACKEND": Legacy("videos are always decoded with PyAV"),
+    "DATA.DECODING_BACKEND": Legacy("DATA.DECODER chooses what decodes videos"),
     "DATA.DEIT_TRANSFORMS": Legacy(NEVER_READ, (False,)),
     "DATA.MULTI_LABEL": Legacy("only single labels are supported", (False,)),
     "DATA.PATH_LABEL_SEPARATOR": Legacy("the separator of a csv line is detected"),

@@ -134,6 +134,13 @@ def _precision(cfg: CfgNode) -> None:
         )
 
 
+def _decoder(cfg: CfgNode) -> None:
+    if cfg.DATA.DECODER == "torchcodec_cuda" and cfg.NUM_GPUS == 0:
+        raise UserError(
+            "DATA.DECODER torchcodec_cuda needs a GPU, but NUM_GPUS is 0; use torchcodec or pyav"
+        )
+
+
 def _finetune(cfg: CfgNode) -> None:
     if cfg.TRAIN.ENABLE and cfg.TRAIN.FINETUNE and not cfg.TRAIN.CHECKPOINT_FILE_PATH:
         raise UserError(
@@ -157,6 +164,7 @@ RULES: tuple[Callable[[CfgNode], None], ...] = (
     _schedule,
     _optimizer,
     _precision,
+    _decoder,
     _finetune,
     _mixup,
 )

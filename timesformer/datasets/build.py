@@ -46,7 +46,9 @@ def build_dataset(name: str, cfg: CfgNode, split: str) -> VideoDataset:
 
 def video_dataset(name: str, cfg: CfgNode, split: str, videos: VideoList) -> VideoDataset:
     """The views of `videos` as the config wants them for a split of the data set `name`."""
-    source = partial(open_video, frames_fps=cfg.DATA.FRAMES_FPS)
+    source = partial(
+        open_video, decoder=cfg.DATA.DECODER, frames_fps=cfg.DATA.FRAMES_FPS
+    )
     sampling = frame_sampling(name, cfg)
     if split == "train":
         return TrainingClips(

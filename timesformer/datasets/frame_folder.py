@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from timesformer.annotations.places import frame_range
-from timesformer.datasets.reader import UnreadableVideo
-
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+from timesformer.annotations.places import IMAGE_EXTENSIONS, frame_range, natural_order
+from timesformer.errors import UnreadableVideo
 
 
 class FrameFolder:
     """The images of a folder, in the order of their names, or a numbered range of them.
 
     Only the images that are asked for are read. `fps` must be told, for no image knows it.
+
+    Attributes:
+        files: the path of each image, in order.
 
     Raises:
         UnreadableVideo: the folder is missing or holds no images.
@@ -30,9 +30,9 @@ class FrameFolder:
         self.path = path
         self.fps = fps
         named = frame_range(path)
-        self._files = named.files() if named else _images(path)
-        self.num_frames = len(self._files)
-        if not self._files:
+        self.files = named.files() if named else _images(path)
+        self.num_frames = len(self.files)
+        if not self.files:
             raise UnreadableVideo(path, f"it holds no image ({', '.join(IMAGE_EXTENSIONS)})")
 
     def frame_at(self, seconds: float) -> int:
@@ -54,6 +54,11 @@ class FrameFolder:
             raise UnreadableVideo(self.path, f"its picture size changes: {sorted(sizes)}")
         return np.stack([pictures[index] for index in indices])
 
+    def pictures(self, first: int = 0, end: int | None = None) -> Iterator[tuple[np.ndarray, None]]:
+        """Frames `first` to `end` (exclusive; None: all), one after the other; see `Reader`."""
+        for index in range(self.num_frames)[first:end]:
+            yield self._picture(index), None
+
     def __enter__(self) -> FrameFolder:
         return self
 
@@ -61,7 +66,7 @@ class FrameFolder:
         """Nothing is open between reads."""
 
     def _picture(self, index: int) -> np.ndarray:
-        file = self._files[index]
+        file = self.files[index]
         # OpenCV itself prints a warning on a missing file and says no reason.
         try:
             data = np.fromfile(file, dtype=np.uint8)
@@ -75,13 +80,7 @@ class FrameFolder:
 
 def _images(folder: str) -> list[str]:
     try:
-        names = sorted(os.listdir(folder), key=_natural)
+        names = sorted(os.listdir(folder), key=natural_order)
     except OSError as error:
         raise UnreadableVideo(folder, error.strerror or type(error).__name__) from None
     return [os.path.join(folder, name) for name in names if name.lower().endswith(IMAGE_EXTENSIONS)]
-
-
-def _natural(name: str) -> list[str | int]:
-    """A key that orders ``frame_9.jpg`` before ``frame_10.jpg``: text and numbers in turn."""
-    parts = re.split(r"(\d+)", name)
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)]

@@ -6,6 +6,8 @@ decoded and augmented is the same for all. To add your own, register one:
     @DATASET_REGISTRY.register("mine")
     def mine(cfg, split):
         return VideoList(paths, labels, source="where they come from")
+
+Each reader of a published format is imported when its data set is asked for: a run needs one.
 """
 
 from __future__ import annotations
@@ -29,8 +31,9 @@ log = logging.getLogger("timesformer")
 
 SPLITS = ("train", "val", "test")
 
-# Data sets whose clips are a frame of each segment, as the released code has it.
-SEGMENTED = ("ssv2", "jester")
+# Data sets whose clips are a frame of each segment, as the released code has it, and whose test
+# labels were not published with them: papers report on the validation list.
+SEGMENTED = TESTED_ON_VAL = ("ssv2", "ssv1", "jester")
 
 DATASET_REGISTRY: Registry[Callable[[CfgNode, str], VideoList]] = Registry("data set")
 
@@ -43,22 +46,38 @@ def read_list(name: str, cfg: CfgNode, split: str) -> VideoList:
     """
     if split not in SPLITS:
         raise UserError(f"'{split}' is not a split; known: {', '.join(SPLITS)}")
-    videos = DATASET_REGISTRY.get(name)(cfg, split)
-    check_first_exists(videos)
+    listed = test_list(name, cfg) if split == "test" else split
+    videos = DATASET_REGISTRY.get(name)(cfg, listed)
     if cfg.DATA.SKIP_MISSING:
         videos = without_missing(videos, report=Path(cfg.OUTPUT_DIR) / f"missing_{split}.txt")
+    else:
+        check_first_exists(videos)
     if split == "train" and cfg.DATA.TRAIN_FRACTION < 1:
         videos = fraction_of_each_class(videos, cfg.DATA.TRAIN_FRACTION, seed=cfg.DATA.SPLIT_SEED)
     return videos
 
 
+def test_list(name: str, cfg: CfgNode) -> str:
+    """The published list that a test of the data set `name` reads: val or test."""
+    if cfg.DATA.TEST_SPLIT == "auto":
+        return "val" if name in TESTED_ON_VAL else "test"
+    return str(cfg.DATA.TEST_SPLIT)
+
+
 def without_missing(videos: VideoList, *, report: Path) -> VideoList:
-    """The videos that exist; the others are counted in the log and listed in the file `report`."""
+    """The videos that exist; the others are counted in the log and listed in the file `report`.
+
+    Raises:
+        UserError: none exists.
+    """
     absent = np.fromiter(missing(videos), dtype=np.int64)
+    if len(absent) == len(videos):
+        check_first_exists(videos)
     if not len(absent):
         return videos
     report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text("".join(f"{videos.paths[int(index)]}\n" for index in absent))
+    names = "".join(f"{videos.paths[int(index)]}\n" for index in absent)
+    report.write_text(names, encoding="utf-8", errors="surrogateescape")
     log.warning(
         "%d of %d videos of %s do not exist and are left out; they are listed in %s",
         len(absent),
@@ -81,8 +100,106 @@ def video_csv(cfg: CfgNode, split: str) -> VideoList:
 
 @DATASET_REGISTRY.register("kinetics")
 def kinetics(cfg: CfgNode, split: str) -> VideoList:
-    """Kinetics-400, 600 or 700."""
-    return video_csv(cfg, split)
+    """Kinetics-400, 600 or 700, by its official lists or by lists of this framework."""
+    from timesformer.annotations.kinetics import read_kinetics
+
+    return read_kinetics(
+        data_folder(cfg),
+        split,
+        path_prefix=cfg.DATA.PATH_PREFIX,
+        num_classes=cfg.MODEL.NUM_CLASSES,
+    )
+
+
+@DATASET_REGISTRY.register("howto100m")
+def howto100m(cfg: CfgNode, split: str) -> VideoList:
+    """HowTo100M with its tasks as classes: train.csv and test.csv, paths or ids."""
+    from timesformer.annotations.kinetics import read_named_list
+
+    return read_named_list(
+        os.path.join(data_folder(cfg), "train.csv" if split == "train" else "test.csv"),
+        path_prefix=cfg.DATA.PATH_PREFIX,
+        num_classes=cfg.MODEL.NUM_CLASSES,
+    )
+
+
+@DATASET_REGISTRY.register("ssv2")
+def ssv2(cfg: CfgNode, split: str) -> VideoList:
+    """Something-Something V2."""
+    from timesformer.annotations.something import read_something
+
+    videos = read_something(
+        data_folder(cfg),
+        split,
+        path_prefix=cfg.DATA.PATH_PREFIX,
+        skip_missing=cfg.DATA.SKIP_MISSING,
+    )
+    return with_classes(videos, cfg)
+
+
+@DATASET_REGISTRY.register("jester", "ssv1")
+def jester(cfg: CfgNode, split: str) -> VideoList:
+    """20BN-Jester, or Something-Something V1, whose lists look the same."""
+    from timesformer.annotations.jester import read_jester
+
+    videos = read_jester(data_folder(cfg), split, path_prefix=cfg.DATA.PATH_PREFIX)
+    return with_classes(videos, cfg)
+
+
+@DATASET_REGISTRY.register("diving48")
+def diving48(cfg: CfgNode, split: str) -> VideoList:
+    """Diving48, version 2."""
+    from timesformer.annotations.diving48 import read_diving48
+
+    videos = read_diving48(data_folder(cfg), split, path_prefix=cfg.DATA.PATH_PREFIX)
+    return with_classes(videos, cfg)
+
+
+@DATASET_REGISTRY.register("ucf101")
+def ucf101(cfg: CfgNode, split: str) -> VideoList:
+    """Split DATA.SPLIT of UCF101."""
+    from timesformer.annotations.ucf101 import read_ucf101
+
+    videos = read_ucf101(
+        data_folder(cfg), split, number=cfg.DATA.SPLIT, path_prefix=cfg.DATA.PATH_PREFIX
+    )
+    return with_classes(videos, cfg)
+
+
+@DATASET_REGISTRY.register("hmdb51")
+def hmdb51(cfg: CfgNode, split: str) -> VideoList:
+    """Split DATA.SPLIT of HMDB51."""
+    from timesformer.annotations.hmdb51 import read_hmdb51
+
+    videos = read_hmdb51(
+        data_folder(cfg), split, number=cfg.DATA.SPLIT, path_prefix=cfg.DATA.PATH_PREFIX
+    )
+    return with_classes(videos, cfg)
+
+
+@DATASET_REGISTRY.register("folder")
+def folder(cfg: CfgNode, split: str) -> VideoList:
+    """Your own videos: PATH_TO_DATA_DIR holds class folders, or files named by their class."""
+    from timesformer.annotations.folders import read_folder
+
+    return read_folder(
+        data_folder(cfg),
+        split,
+        class_pattern=cfg.DATA.CLASS_PATTERN,
+        group_pattern=cfg.DATA.GROUP_PATTERN,
+        fractions=cfg.DATA.SPLIT_FRACTIONS,
+        seed=cfg.DATA.SPLIT_SEED,
+        num_classes=cfg.MODEL.NUM_CLASSES,
+    )
+
+
+@DATASET_REGISTRY.register("shards")
+def shards(cfg: CfgNode, split: str) -> VideoList:
+    """Tar files made by tools/make_shards.py; PATH_TO_DATA_DIR is a folder or an address."""
+    folder = cfg.DATA.PATH_TO_DATA_DIR
+    from timesformer.annotations.shards import read_shards
+
+    return read_shards(folder, split, num_classes=cfg.MODEL.NUM_CLASSES)
 
 
 @DATASET_REGISTRY.register("motion_shapes")
@@ -94,6 +211,20 @@ def motion_shapes(cfg: CfgNode, split: str) -> VideoList:
         )
     ensure_motion_shapes(cfg.DATA.PATH_TO_DATA_DIR)
     return video_csv(cfg, split)
+
+
+def with_classes(videos: VideoList, cfg: CfgNode) -> VideoList:
+    """`videos`; UserError if the data set has another number of classes than the config.
+
+    Where that is None, as in tools that train nothing, any number will do.
+    """
+    if cfg.MODEL.NUM_CLASSES not in (None, len(videos.class_names)):
+        raise UserError(
+            f"{videos.source} is of a data set with {len(videos.class_names)} classes, but "
+            f"MODEL.NUM_CLASSES is {cfg.MODEL.NUM_CLASSES}; set MODEL.NUM_CLASSES "
+            f"{len(videos.class_names)}"
+        )
+    return videos
 
 
 def data_folder(cfg: CfgNode) -> str:

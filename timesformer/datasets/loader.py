@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import cv2
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from timesformer.datasets.batch import Batch, collate
@@ -16,11 +18,13 @@ def build_loader(
     *,
     num_workers: int,
     pin_memory: bool,
+    decode_gpu: int | None = None,
 ) -> DataLoader[Batch]:
     """Batches of `dataset`, which returns items, in the order of `batches`: lists of requests.
 
     Workers live as long as the loader; they hold no random state, so their number changes nothing.
-    `pin_memory` is for copies to a GPU, and needs one.
+    `pin_memory` is for copies to a GPU, and needs one. `decode_gpu` is the one that workers decode
+    on: they cannot be forked from a process that has used CUDA, and take seconds to start.
     """
     return DataLoader(
         dataset,
@@ -29,10 +33,13 @@ def build_loader(
         num_workers=num_workers,
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
-        worker_init_fn=one_thread,
+        worker_init_fn=partial(start_worker, decode_gpu),
+        multiprocessing_context="spawn" if decode_gpu is not None and num_workers else None,
     )
 
 
-def one_thread(worker: int) -> None:
+def start_worker(decode_gpu: int | None, worker: int) -> None:
     """Workers are parallel among themselves; OpenCV's own threads would only get in their way."""
     cv2.setNumThreads(0)
+    if decode_gpu is not None:
+        torch.cuda.set_device(decode_gpu)

@@ -11,9 +11,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
 
+import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -22,8 +21,7 @@ from av.video.stream import VideoStream
 # Containers that store, or for AVI without reordering imply, the presentation time of each packet.
 _TIMED_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 
-# Codecs whose packets hold one frame each. `_holds_shown_frame` and `_is_doubtful` know the
-# exceptions.
+# Codecs whose packets hold one frame each. `scan` and `_has_placeholders` know the exceptions.
 _ONE_FRAME_CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mjpeg")
 
 
@@ -41,20 +39,25 @@ class Layout:
 
     Attributes:
         pts: presentation time of each packet.
+        places: where each packet is in the file, in bytes.
         keyframes: the packets at which decoding may start, ascending.
         frame_packets: the packet that holds frame i, for every i.
-        start: time to seek to for the first packet.
     """
 
     pts: list[int]
+    places: list[int]
     keyframes: list[int]
     frame_packets: list[int]
-    start: int
 
     @property
     def num_frames(self) -> int:
         """Frames that the packets promise."""
         return len(self.frame_packets)
+
+    @property
+    def frame_times(self) -> list[int]:
+        """Presentation time of frame i, for every i: ascending."""
+        return [self.pts[packet] for packet in self.frame_packets]
 
     def runs(self, packets: Collection[int]) -> list[Run]:
         """The fewest packets to decode for the frames in `packets`."""
@@ -73,32 +76,46 @@ class Layout:
         return self.keyframes[group - 1 if leads else group]
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is known of all packets of a stream, in the order of the file; arrays of one length.
+
+    Attributes:
+        pts: presentation time of each, int64.
+        places: where each is in the file, in bytes, int64.
+        sizes: bytes in each, int64.
+        is_keyframe: whether decoding may start there, bool.
+        is_shown: whether it holds a frame that is shown, bool.
+    """
+
+    pts: np.ndarray
+    places: np.ndarray
+    sizes: np.ndarray
+    is_keyframe: np.ndarray
+    is_shown: np.ndarray
+
+
 def scan(
     container: InputContainer, stream: VideoStream, packets: Iterable[Packet[VideoStream]]
 ) -> Layout | None:
     """The layout of `stream`, of which `packets` are all, or None where they cannot be trusted."""
     context = stream.codec_context
-    if not _may_trust(container, context):
+    if not may_trust(container, context):
         return None
-    facts: list[_Fact] = []
+    is_vp8 = context.codec.canonical_name == "vp8"
+    rows: list[tuple[int, int, int, bool, bool]] = []
     for packet in packets:
-        if packet.pts is None or _is_doubtful(packet, context):
+        if packet.pts is None or packet.pos is None:
             return None
-        shown = _holds_shown_frame(packet, context)
-        facts.append(_Fact(packet.pts, packet.dts, packet.is_keyframe, shown))
-    return _layout(facts) if _are_consistent(facts, context.has_b_frames) else None
+        # An edit list (mp4) discards frames.
+        is_shown = not packet.is_discard and not (is_vp8 and _is_hidden_vp8(packet))
+        rows.append((packet.pts, packet.pos, packet.size, packet.is_keyframe, is_shown))
+    pts, places, sizes, *flags = np.array(rows, dtype=np.int64).reshape(-1, 5).T
+    return layout_of(Facts(pts, places, sizes, *(flag.astype(bool) for flag in flags)), context)
 
 
-class _Fact(NamedTuple):
-    """What is kept of a packet: its times, and whether it is a key frame and ever shown."""
-
-    pts: int
-    dts: int | None
-    is_keyframe: bool
-    is_shown: bool
-
-
-def _may_trust(container: InputContainer, context: VideoCodecContext) -> bool:
+def may_trust(container: InputContainer, context: VideoCodecContext) -> bool:
+    """Whether files of this kind tell the time of their packets, which hold one frame each."""
     # AVI numbers its packets in the order of decoding, which is all there is to know of their
     # time; with B frames that is not the order of presentation.
     is_timed = container.format.name in _TIMED_CONTAINERS and not (
@@ -107,42 +124,44 @@ def _may_trust(container: InputContainer, context: VideoCodecContext) -> bool:
     return is_timed and context.codec.canonical_name in _ONE_FRAME_CODECS
 
 
-def _is_doubtful(packet: Packet[VideoStream], context: VideoCodecContext) -> bool:
+def layout_of(facts: Facts, context: VideoCodecContext) -> Layout | None:
+    """The layout of a stream by the facts of its packets; None where they leave a doubt."""
+    if not _are_consistent(facts, context.has_b_frames) or _has_placeholders(facts, context):
+        return None
+    shown = np.flatnonzero(facts.is_shown)
+    return Layout(
+        pts=facts.pts.tolist(),
+        places=facts.places.tolist(),
+        keyframes=np.flatnonzero(facts.is_keyframe).tolist(),
+        frame_packets=shown[np.argsort(facts.pts[shown])].tolist(),
+    )
+
+
+def _are_consistent(facts: Facts, reorders: bool) -> bool:
+    times = facts.pts
+    if not len(times) or not facts.is_keyframe[0] or times[0] != times.min():
+        return False
+    # Ascending times in a stream that reorders its frames are times of decoding, wrongly labelled.
+    is_mislabelled = reorders and ascends(times)
+    return ascends(np.sort(times[facts.is_shown])) and not is_mislabelled
+
+
+def ascends(numbers: np.ndarray) -> bool:
+    """Whether each of `numbers` is larger than the one before it."""
+    return bool((numbers[1:] > numbers[:-1]).all())
+
+
+def _has_placeholders(facts: Facts, context: VideoCodecContext) -> bool:
     """Whether an MPEG-4 packet is too small for a picture: a placeholder, with a frame or without.
 
     A coded picture takes a bit or more for each macroblock, skipped ones included. Placeholders pad
     videos with packed B frames and stand for dropped frames.
     """
     macroblocks = (context.width // 16) * (context.height // 16)
-    return context.codec.canonical_name == "mpeg4" and packet.size * 8 < macroblocks
+    return context.codec.canonical_name == "mpeg4" and facts.sizes.min() * 8 < macroblocks
 
 
-def _holds_shown_frame(packet: Packet[VideoStream], context: VideoCodecContext) -> bool:
-    # An edit list (mp4) discards frames; a VP8 header says in one bit that its frame is an
-    # alternate reference, never shown (RFC 6386, 9.1). VP9 packs those with a frame that is.
-    if context.codec.canonical_name == "vp8" and not bytes(packet)[0] & 0x10:
-        return False
-    return not packet.is_discard
-
-
-def _are_consistent(facts: list[_Fact], reorders: bool) -> bool:
-    if not facts or not facts[0].is_keyframe:
-        return False
-    times = [fact.pts for fact in facts]
-    shown = [fact.pts for fact in facts if fact.is_shown]
-    is_ascending = all(before < after for before, after in pairwise(times))
-    # Ascending times in a stream that reorders its frames are times of decoding, wrongly labelled.
-    return (
-        times[0] == min(times) and len(set(shown)) == len(shown) and not (reorders and is_ascending)
-    )
-
-
-def _layout(facts: list[_Fact]) -> Layout:
-    pts = [fact.pts for fact in facts]
-    shown = (packet for packet, fact in enumerate(facts) if fact.is_shown)
-    return Layout(
-        pts=pts,
-        keyframes=[packet for packet, fact in enumerate(facts) if fact.is_keyframe],
-        frame_packets=sorted(shown, key=pts.__getitem__),
-        start=facts[0].pts if facts[0].dts is None else facts[0].dts,
-    )
+def _is_hidden_vp8(packet: Packet[VideoStream]) -> bool:
+    # A VP8 header says in one bit that its frame is an alternate reference, never shown (RFC 6386,
+    # 9.1). VP9 packs those with a frame that is.
+    return not bytes(packet)[0] & 0x10

@@ -1,29 +1,16 @@
-"""What every source of frames offers, and how one says that it cannot."""
+"""What every source of frames offers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from timesformer.errors import UserError
-
 if TYPE_CHECKING:
     from typing_extensions import Self  # of typing from Python 3.11 on
-
-
-class UnreadableVideo(UserError):  # noqa: N818 - it names the video, not a mistake in the code
-    """A video that cannot be opened or decoded; `path` and `reason` say which and why."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"the video '{self.path}' cannot be read: {self.reason}"
 
 
 class Reader(Protocol):
@@ -50,6 +37,17 @@ class Reader(Protocol):
         Raises:
             IndexError: an index is negative or not below `num_frames`.
             UnreadableVideo: a frame cannot be decoded.
+        """
+
+    def pictures(
+        self, first: int = 0, end: int | None = None
+    ) -> Iterator[tuple[np.ndarray, Fraction | None]]:
+        """Frames `first` to `end` (exclusive; None: all), one after the other, and their times.
+
+        RGB, uint8 (H, W, 3), and seconds, or None where they are not known.
+
+        Raises:
+            UnreadableVideo: anything up to `end` cannot be decoded.
         """
 
     def __enter__(self) -> Self: ...

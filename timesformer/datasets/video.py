@@ -16,10 +16,11 @@ from torch.utils.data import Dataset
 
 from timesformer.annotations.table import VideoList
 from timesformer.datasets.batch import Failure, Item
-from timesformer.datasets.reader import Reader, UnreadableVideo
+from timesformer.datasets.reader import Reader
 from timesformer.datasets.sampler import Request
 from timesformer.datasets.sampling import FrameSampling, Timeline
 from timesformer.datasets.transforms import ClipTransform, ViewTransform
+from timesformer.errors import UnreadableVideo
 
 # Unreadable videos in a row after which the data set as a whole must be at fault.
 MAX_TRIES = 10

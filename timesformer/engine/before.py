@@ -9,6 +9,7 @@ from fvcore.common.config import CfgNode
 
 from timesformer.datasets.auto_augment import parse
 from timesformer.datasets.build import build_dataset
+from timesformer.datasets.sources import check_decoder
 from timesformer.distributed.launch import Plan, check_devices
 from timesformer.engine.prepare import train_batch
 from timesformer.errors import UserError
@@ -21,6 +22,7 @@ def check_before(cfg: CfgNode, plan: Plan) -> None:
     check_devices(cfg, plan)
     make_output(cfg)
     check_files(cfg)
+    check_decoder(cfg.DATA.DECODER)
     if cfg.TRAIN.ENABLE:
         if cfg.AUG.AA_TYPE:
             parse(cfg.AUG.AA_TYPE)

@@ -62,7 +62,7 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent) -> Training
         model=wrapped,
         dataset=dataset,
         sampler=sampler,
-        loader=loader(cfg, dataset, sampler),
+        loader=loader(cfg, process, dataset, sampler),
         val_loader=val_loader(cfg, process) if cfg.TRAIN.EVAL_PERIOD else None,
         scorer=scorer(cfg, model, runtime, clips_per_pass=batch.one_pass // process.world_size),
         prepare=train_input(cfg, runtime.device),
@@ -130,17 +130,18 @@ def eval_loader(
         rank=process.rank,
         world_size=process.world_size,
     )
-    return loader(cfg, dataset, sampler)
+    return loader(cfg, process, dataset, sampler)
 
 
 def loader(
-    cfg: CfgNode, dataset: VideoDataset, sampler: TrainSampler | EvalSampler
+    cfg: CfgNode, process: Process, dataset: VideoDataset, sampler: TrainSampler | EvalSampler
 ) -> DataLoader[Batch]:
     return build_loader(
         dataset,
         sampler,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0,
+        decode_gpu=process.local_rank if cfg.DATA.DECODER == "torchcodec_cuda" else None,
     )
 
 
