@@ -17,6 +17,7 @@ from tests.shared_data import DATA, ROOT, needs_shared_data
 from timesformer.config import load_config
 from timesformer.datasets import DATASET_REGISTRY, build_dataset
 from timesformer.datasets.build import read_list
+from timesformer.datasets.lists import PUBLISHED
 from timesformer.datasets.loader import build_loader
 from timesformer.datasets.sampler import EvalSampler, TrainSampler
 from timesformer.errors import UserError
@@ -230,3 +231,15 @@ def test_commands_of_the_guide_would_be_accepted(tool, arguments):
     elif tool in ("tools/check_dataset.py", "tools/prepare_dataset.py") and words[0] != "NAME":
         assert words[0] in DATASET_REGISTRY
         load_config(None, words[words.index("DATA.PATH_TO_DATA_DIR") :])
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_lists_of_ours_are_read_in_place_of_the_published_ones(name, tmp_path):
+    """What `prepare_dataset` writes is trained on by changing the folder alone."""
+    (tmp_path / "a.mp4").touch()
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.csv").write_text("path,label\na.mp4,1\n")
+    cfg = load_config(None, ["DATA.PATH_TO_DATA_DIR", str(tmp_path)])
+    for split in ("train", "val", "test"):
+        videos = read_list(name, cfg, split)
+        assert (list(videos.paths), videos.labels.tolist()) == ([str(tmp_path / "a.mp4")], [1])

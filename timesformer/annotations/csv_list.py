@@ -68,6 +68,17 @@ def read_video_list(
     )
 
 
+def is_own_list(csv_path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a list of this framework, by its first line; False if there is none."""
+    if not os.path.isfile(csv_path):
+        return False
+    with open(csv_path, encoding="utf-8-sig", errors="replace") as file:  # noqa: PTH123
+        lines = (line.strip() for line in file)
+        first = next((line for line in lines if line and not line.startswith("#")), "")
+    match = _LINE.fullmatch(first)
+    return bool(first and _header([first])) or (match is not None and match["label"].isdecimal())
+
+
 def class_names_beside(list_path: Path) -> tuple[str, ...]:
     """The names in the ``classes.txt`` of the same folder; () if there is none."""
     path = list_path.parent / CLASS_NAMES

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from fvcore.common.config import CfgNode
 
-from timesformer.annotations.csv_list import read_video_list
+from timesformer.annotations.csv_list import is_own_list, read_video_list
 from timesformer.annotations.subset import check_first_exists, fraction_of_each_class, missing
 from timesformer.annotations.table import VideoList
 from timesformer.datasets.motion_shapes import ensure_motion_shapes
@@ -35,6 +35,10 @@ SPLITS = ("train", "val", "test")
 # labels were not published with them: papers report on the validation list.
 SEGMENTED = TESTED_ON_VAL = ("ssv2", "ssv1", "jester")
 
+# Data sets with lists of their own kind. Where a list of this framework lies in their place, as
+# tools/prepare_dataset.py writes it, that is read, and everything else stays as for the data set.
+PUBLISHED = ("ssv2", "ssv1", "jester", "diving48", "ucf101", "hmdb51")
+
 DATASET_REGISTRY: Registry[Callable[[CfgNode, str], VideoList]] = Registry("data set")
 
 
@@ -47,7 +51,10 @@ def read_list(name: str, cfg: CfgNode, split: str) -> VideoList:
     if split not in SPLITS:
         raise UserError(f"'{split}' is not a split; known: {', '.join(SPLITS)}")
     listed = test_list(name, cfg) if split == "test" else split
-    videos = DATASET_REGISTRY.get(name)(cfg, listed)
+    read = DATASET_REGISTRY.get(name)
+    if name in PUBLISHED and is_own_list(Path(cfg.DATA.PATH_TO_DATA_DIR) / f"{listed}.csv"):
+        read = video_csv
+    videos = read(cfg, listed)
     if cfg.DATA.SKIP_MISSING:
         videos = without_missing(videos, report=Path(cfg.OUTPUT_DIR) / f"missing_{split}.txt")
     else:
