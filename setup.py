@@ -52,6 +52,7 @@ setup(
     extras_require={
         "hub": HUB,
         "export": EXPORT,
+        "remote": REMOTE,
         "torchcodec": TORCHCODEC,
         "benchmark": BENCHMARK,
         "test": TEST,

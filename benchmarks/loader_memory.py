@@ -96,7 +96,17 @@ def measure(folder: Path, method: str, workers: int) -> dict[str, float]:
 
 
 def measure_apart(folder: Path, method: str, workers: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--measure", str(folder), method, str(workers)]
+    # Without PyTorch's advice on the number of workers: it is part of what is measured.
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        __file__,
+        "--measure",
+        str(folder),
+        method,
+        str(workers),
+    ]
     return dict(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
 
 

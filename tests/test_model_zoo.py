@@ -64,6 +64,7 @@ COMMANDS = list(commands())
 @pytest.fixture
 def _documented_variables(monkeypatch, tmp_path):
     monkeypatch.setenv("LISTS", str(tmp_path))
+    monkeypatch.setenv("VIDEOS", str(tmp_path))
     monkeypatch.setenv("WEIGHTS", str(tmp_path))
 
 

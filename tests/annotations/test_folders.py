@@ -195,13 +195,17 @@ def test_other_videos_do_not_move_a_video(tmp_path):
     assert {path: rest[path] for path in shared} == {path: before[path] for path in shared}
 
 
-def test_a_video_keeps_its_split_as_frames_and_in_another_container():
-    from timesformer.annotations.folders import _groups
-
-    assert _groups("", ["c/v_1.AVI", "c/v_1.mp4", "c/v_1", "c/v_1.5"], "") == [
-        *("c/v_1", "c/v_1", "c/v_1"),
-        "c/v_1.5",
-    ]
+def test_a_video_keeps_its_split_as_frames_and_in_another_container(tmp_path):
+    names = [f"c{c}/v_{i}" for c in range(2) for i in range(40)]
+    found = []
+    for form in ("{}.AVI", "{}.mp4", "{}/0.jpg"):
+        folder = touch(tmp_path / str(len(found)), *(form.format(name) for name in names))
+        splits = all_splits(folder)
+        found.append(
+            {path.removesuffix(".AVI").removesuffix(".mp4"): s for path, s in splits.items()}
+        )
+    assert sorted(found[0]) == sorted(names)
+    assert found[0] == found[1] == found[2]
 
 
 def test_another_seed_is_another_split(tmp_path):
