@@ -35,6 +35,11 @@ def index_name(split: str) -> str:
     return f"{split}.index.json"
 
 
+def has_index(folder: str, split: str) -> bool:
+    """Whether `folder` holds shards of a split; of an address it is taken to be so."""
+    return is_address(folder) or os.path.isfile(os.path.join(folder, index_name(split)))
+
+
 def read_shards(folder: str, split: str, *, num_classes: int | None = None) -> VideoList:
     """The videos of a split, by the index in `folder`, which may be an address.
 

@@ -21,6 +21,7 @@ import numpy as np
 from fvcore.common.config import CfgNode
 
 from timesformer.annotations.csv_list import is_own_list, read_video_list
+from timesformer.annotations.shards import has_index, read_shards
 from timesformer.annotations.subset import check_first_exists, fraction_of_each_class, missing
 from timesformer.annotations.table import VideoList
 from timesformer.datasets.motion_shapes import ensure_motion_shapes
@@ -51,10 +52,7 @@ def read_list(name: str, cfg: CfgNode, split: str) -> VideoList:
     if split not in SPLITS:
         raise UserError(f"'{split}' is not a split; known: {', '.join(SPLITS)}")
     listed = test_list(name, cfg) if split == "test" else split
-    read = DATASET_REGISTRY.get(name)
-    if name in PUBLISHED and is_own_list(Path(cfg.DATA.PATH_TO_DATA_DIR) / f"{listed}.csv"):
-        read = video_csv
-    videos = read(cfg, listed)
+    videos = reader_of(name, cfg, listed)(cfg, listed)
     if cfg.DATA.SKIP_MISSING:
         videos = without_missing(videos, report=Path(cfg.OUTPUT_DIR) / f"missing_{split}.txt")
     else:
@@ -62,6 +60,17 @@ def read_list(name: str, cfg: CfgNode, split: str) -> VideoList:
     if split == "train" and cfg.DATA.TRAIN_FRACTION < 1:
         videos = fraction_of_each_class(videos, cfg.DATA.TRAIN_FRACTION, seed=cfg.DATA.SPLIT_SEED)
     return videos
+
+
+def reader_of(name: str, cfg: CfgNode, split: str) -> Callable[[CfgNode, str], VideoList]:
+    """What reads the data set `name`: its own reader, unless it was made into another form."""
+    read = DATASET_REGISTRY.get(name)
+    folder = cfg.DATA.PATH_TO_DATA_DIR
+    if has_index(folder, split):
+        return shards
+    if name in PUBLISHED and is_own_list(os.path.join(folder, f"{split}.csv")):
+        return video_csv
+    return read
 
 
 def test_list(name: str, cfg: CfgNode) -> str:
@@ -204,8 +213,6 @@ def folder(cfg: CfgNode, split: str) -> VideoList:
 def shards(cfg: CfgNode, split: str) -> VideoList:
     """Tar files made by tools/make_shards.py; PATH_TO_DATA_DIR is a folder or an address."""
     folder = cfg.DATA.PATH_TO_DATA_DIR
-    from timesformer.annotations.shards import read_shards
-
     return read_shards(folder, split, num_classes=cfg.MODEL.NUM_CLASSES)
 
 

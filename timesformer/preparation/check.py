@@ -1,0 +1,179 @@
+"""Look at every video of a data set, and tell what is wrong with it.
+
+::
+
+    OUT/report.json       the numbers, for programs
+    OUT/report.txt        the same for people
+    OUT/quarantine.csv    what is left out of the lists, and why
+    OUT/train.csv …       what is in order; absolute paths
+    OUT/classes.txt       the names of the classes, where they are known
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from timesformer.errors import UserError
+from timesformer.preparation.clips import Clip, clips_of
+from timesformer.preparation.facts import Facts, Line
+from timesformer.preparation.lists import (
+    DataSet,
+    write_class_names,
+    write_list,
+    write_quarantine,
+    write_text,
+)
+from timesformer.preparation.probe import probe
+from timesformer.preparation.progress import progress
+from timesformer.preparation.report import as_text, report
+from timesformer.preparation.workers import Crew, Lost
+
+log = logging.getLogger("timesformer")
+
+REPORT = "report.json"
+
+
+def check_dataset(
+    data: DataSet,
+    out: Path,
+    crew: Crew,
+    *,
+    min_frames: int = 2,
+    drop_duplicates: bool = False,
+) -> bool:
+    """Decode all, and write the files above; says what it found.
+
+    Args:
+        data: what to check.
+        out: a folder, new or of an earlier check.
+        crew: who does it; who takes longer for a video has not read it.
+        min_frames: clips of fewer are quarantined.
+        drop_duplicates: quarantine training videos with the content of one in another split, and
+            all but the first of the same content in a split; otherwise they are only reported.
+
+    Returns:
+        Whether nothing was quarantined.
+
+    Raises:
+        UserError: `out` holds something else, or cannot be written to.
+    """
+    _check_folder(out, data)
+    lines = _lines(data)
+    clips = _by_path(lines)
+    facts = _probe_all(clips, data, crew)
+    frames = _frames_of_clips(clips, facts)
+    for line in lines:
+        line.facts = facts[line.clip.path]
+        line.problem = _problem(line, frames.get(line.clip, 0), min_frames, data)
+    if drop_duplicates:
+        _mark_duplicates(lines)
+    numbers = report(data, lines)
+    try:
+        _write(out, data, lines, numbers)
+    except OSError as error:
+        raise UserError(f"'{out}' cannot be written to ({error}): name another --out.") from error
+    return not any(line.problem for line in lines)
+
+
+def _check_folder(out: Path, data: DataSet) -> None:
+    theirs = [out / f"{split}.csv" for split in data.lists if (out / f"{split}.csv").exists()]
+    if theirs and not (out / REPORT).exists():
+        raise UserError(f"'{out}' holds {theirs[0].name} of its own: name another --out.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"'{out}' is no folder and cannot become one ({error}).") from error
+
+
+# --- what is known --------------------------------------------------------------------------------
+
+
+def _lines(data: DataSet) -> list[Line]:
+    return [
+        Line(split, clip, int(label))
+        for split, videos in data.lists.items()
+        for clip, label in zip(clips_of(videos), videos.labels, strict=True)
+    ]
+
+
+def _by_path(lines: Sequence[Line]) -> dict[str, list[Clip]]:
+    """The distinct clips of each video."""
+    clips: dict[str, dict[Clip, None]] = defaultdict(dict)
+    for line in lines:
+        clips[line.clip.path][line.clip] = None
+    return {path: list(parts) for path, parts in clips.items()}
+
+
+def _probe_all(clips: Mapping[str, Sequence[Clip]], data: DataSet, crew: Crew) -> dict[str, Facts]:
+    paths = list(clips)
+    facts: dict[str, Facts] = {}
+    with progress(len(paths), "check") as bar:
+        function = partial(probe, data.frames_fps)
+        for index, outcome in crew.outcomes(function, [clips[path] for path in paths]):
+            if isinstance(outcome, Lost):
+                outcome = Facts(f"unreadable: {outcome}")
+            facts[paths[index]] = outcome
+            bar.update()
+    return facts
+
+
+def _frames_of_clips(
+    clips: Mapping[str, Sequence[Clip]], facts: Mapping[str, Facts]
+) -> dict[Clip, int]:
+    return {
+        clip: frames
+        for path, parts in clips.items()
+        for clip, frames in zip(parts, facts[path].clip_frames, strict=False)
+    }
+
+
+# --- what is wrong --------------------------------------------------------------------------------
+
+
+def _problem(line: Line, frames: int, min_frames: int, data: DataSet) -> str:
+    """Why a line is to be left out; "" if it is not. What is before the colon is its kind."""
+    if data.num_classes is not None and not 0 <= line.label < data.num_classes:
+        return f"label outside: {line.label} is not one of 0 to {data.num_classes - 1}"
+    if line.facts.problem:
+        return line.facts.problem
+    if frames < min_frames:
+        return f"too short: {frames} frames, and --min-frames is {min_frames}"
+    return ""
+
+
+def _mark_duplicates(lines: Sequence[Line]) -> None:
+    """Of those with the same content, one stays in a split; none in training that is elsewhere."""
+    sound = [line for line in lines if not line.problem]
+    elsewhere = {line.content: line for line in sound if line.split != "train"}
+    first: dict[tuple[object, ...], Line] = {}
+    for line in sound:
+        if line.split == "train" and line.content in elsewhere:
+            other = elsewhere[line.content]
+            line.problem = f"duplicate: of '{other.clip}' in {other.split}"
+            continue
+        kept = first.setdefault((line.split, line.content), line)
+        if kept is not line:
+            line.problem = f"duplicate: of '{kept.clip}' in {line.split}"
+
+
+# --- what is said ---------------------------------------------------------------------------------
+
+
+def _write(out: Path, data: DataSet, lines: Sequence[Line], numbers: Mapping[str, object]) -> None:
+    for split in data.lists:
+        kept = [line for line in lines if line.split == split and not line.problem]
+        write_list(out / f"{split}.csv", ((line.clip, line.label) for line in kept))
+    write_class_names(out, data.class_names)
+    write_quarantine(
+        out / "quarantine.csv",
+        ((line.clip, line.split, line.problem) for line in lines if line.problem),
+    )
+    text = as_text(numbers)
+    write_text(out / "report.txt", text)
+    write_text(out / REPORT, json.dumps(numbers, indent=2) + "\n")
+    log.info("%s\nAll of it, and lists of what is in order, are in %s", text.rstrip(), out)
