@@ -20,11 +20,12 @@ def read_clip(
 ) -> torch.Tensor:
     """uint8 (T, H, W, C): the frames of the clip that begins at frame `start`.
 
-    `threads` convert to RGB; None, as PyAV has it, uses all there are.
+    `threads` decode and convert to RGB; None leaves that to PyAV, which converts on all there are.
     """
     with av.open(path, metadata_errors="ignore") as container:
         stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
+        if threads:
+            stream.codec_context.thread_count = threads
         ticks = (stream.duration or 0) / (stream.frames or 1)
         first, last = int(start * ticks), int((start + span - 1) * ticks)
         container.seek(max(first - 1024, 0), any_frame=False, backward=True, stream=stream)
@@ -33,7 +34,7 @@ def read_clip(
             if frame.pts < first:
                 continue
             frames[frame.pts] = frame
-            if frame.pts >= last:
+            if frame.pts > last:  # and is converted like the others
                 break
         ordered = [frames[time] for time in sorted(frames)]
         pictures = [f.reformat(format="rgb24", threads=threads).to_ndarray() for f in ordered]

@@ -24,9 +24,9 @@ def made_videos(folder: Path) -> dict[str, Path]:
 
 
 def prepared(video: Path, folder: Path) -> Path:
-    """`video` as `tools/prepare_dataset.py` writes it."""
+    """`video` as `tools/prepare_dataset.py` writes it, unless told otherwise."""
     target = folder / "prepared.mp4"
-    write_video(Clip(str(video)), target, VideoSettings(short_side=256, gop=8))
+    write_video(Clip(str(video)), target, VideoSettings())
     return target
 
 

@@ -1,4 +1,4 @@
-"""Ways of getting the frames of a clip out of a video file, each on one thread."""
+"""Ways of getting the frames of a clip out of a video file as one array, each on one thread."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _ours(clips: Clips, number: int) -> np.ndarray:
         return reader.read(clips.indices[number])
 
 
-def _pyav_by_index(path: str, indices: list[int]) -> list[np.ndarray]:
+def _pyav_by_index(path: str, indices: list[int]) -> np.ndarray:
     """Seek to the key frame before each frame, and decode up to it; indices by time."""
     pictures = []
     with av.open(path, metadata_errors="ignore") as container:
@@ -79,7 +79,7 @@ def _pyav_by_index(path: str, indices: list[int]) -> list[np.ndarray]:
                 if frame.pts is not None and frame.pts >= int(index * ticks):
                     break
             pictures.append(frame.reformat(format="rgb24", threads=1).to_ndarray())
-    return pictures
+    return np.stack(pictures)
 
 
 def _torchcodec_ways(clips: Clips) -> dict[str, Way]:

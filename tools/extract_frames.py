@@ -8,6 +8,7 @@ python tools/extract_frames.py ssv2 --out data/ssv2_frames --fps 12 --short-side
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from timesformer.preparation.arguments import add_making, parser_for, run
 
@@ -40,7 +41,7 @@ def extract(args: argparse.Namespace) -> None:
         quality=args.quality,
         frames_fps=data.frames_fps,
     )
-    produce.extract_frames(data, args.out, settings, how)
+    produce.extract_frames(data, Path(args.out), settings, how)
 
 
 if __name__ == "__main__":

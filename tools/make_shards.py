@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from timesformer.preparation.arguments import parser_for, run
+from timesformer.preparation.arguments import add_making, parser_for, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,14 +18,11 @@ def parse_args() -> argparse.Namespace:
         "index of where each lies. Start it again to continue. The webdataset library can stream "
         "the same files.",
         timeout=3600,
+        unit="shard",
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder, or s3://… or the like")
+    add_making(parser, out="folder to make, or s3://… or the like")
     parser.add_argument("--shard-size", default="256MB", help="bytes of videos in one tar file")
     parser.add_argument("--seed", type=int, default=0, help="of the order in the tar files")
-    parser.add_argument(
-        "--max-failed-fraction", type=float, default=0.05, help="of videos may be unreadable"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace other shards there")
     return parser.parse_intermixed_args()
 
 

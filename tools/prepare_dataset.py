@@ -8,6 +8,7 @@ python tools/prepare_dataset.py train.csv val.csv --out data/mine_256
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from timesformer.preparation.arguments import add_making, parser_for, run
 
@@ -40,7 +41,7 @@ def prepare(args: argparse.Namespace) -> None:
         preset=args.preset,
         frames_fps=data.frames_fps,
     )
-    produce.prepare_dataset(data, args.out, settings, how)
+    produce.prepare_dataset(data, Path(args.out), settings, how)
 
 
 if __name__ == "__main__":

@@ -218,6 +218,10 @@ def test_columns_without_times_have_no_spans(tmp_path: Path) -> None:
         ("b.mp4,0,-1,2", r"line 3: start '-1' and end '2'"),
         ("b.mp4,0,,0", r"line 3: start '' and end '0'"),
         ("b.mp4,0,1,inf", r"line 3: start '1' and end 'inf'"),
+        ("b.mp4,0,1e300,", r"line 3: start '1e300' and end ''"),
+        ('"b.mp4,0', r"line 3: this is no line of a csv .* Look for a quote"),
+        ('"b.mp4,0\n"c.mp4",1', r"line 3: this is no line of a csv"),
+        ('"b.mp4,0' + "\nc.mp4,1,," * 20_000, r"line 3: this is no line of a csv .*131072"),
     ],
 )
 def test_a_bad_row_is_answered_with_file_and_line(tmp_path: Path, line: str, answer: str) -> None:

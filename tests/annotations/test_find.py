@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from timesformer.annotations.find import find_alike, find_below, find_in, stem, videos_below
+from timesformer.annotations.find import find_alike, find_below, find_in, stem
 from timesformer.errors import UserError
 
 
@@ -31,19 +31,15 @@ def test_a_stem_is_a_name_without_the_extension_of_a_video(path: str, name: str)
     assert stem(path) == name
 
 
-def test_videos_below_are_files_of_videos_in_order_and_loops_end(tmp_path: Path) -> None:
-    touch(tmp_path, "b/2.mp4", "b/1.AVI", "a.mkv", "b/notes.txt", "elsewhere/x/3.webm")
-    (tmp_path / "b/loop").symlink_to(tmp_path)
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    touch(tmp_path, "b/1.AVI", "b/notes.txt", "elsewhere/x/3.webm")
     root = tmp_path / "root"
     root.mkdir()
+    (root / "loop").symlink_to(root)
     (root / "link").symlink_to(tmp_path / "elsewhere")
-    assert list(videos_below(str(tmp_path))) == [
-        "a.mkv",
-        "b/1.AVI",
-        "b/2.mp4",
-        "elsewhere/x/3.webm",
-    ]
-    assert list(videos_below(str(root))) == ["link/x/3.webm"]
+    (root / "other").symlink_to(tmp_path / "b")
+    found = find_below(str(root), {"1", "3", "notes.txt"}, stem)
+    assert found == {"3": "link/x/3.webm", "1": "other/1.AVI"}
 
 
 def test_of_several_videos_of_a_name_the_first_counts_and_the_log_says_so(
@@ -72,6 +68,13 @@ def test_case_and_extension_may_differ_but_an_exact_path_is_preferred(tmp_path: 
         "Run/A.avi",
         "Run/b.avi",
     ]
+
+
+def test_folders_of_frames_are_found_like_files(tmp_path: Path) -> None:
+    touch(tmp_path, "Run/v_1.5/0001.jpg", "Run/v_1.5/0002.jpg", "Run/v_2/1.png", "Run/v_2.avi")
+    listed = ["run/v_1.5.avi", "Run/v_2.avi", "Run/v_3.avi"]
+    assert find_alike(str(tmp_path), listed) == ["Run/v_1.5", "Run/v_2.avi", "Run/v_3.avi"]
+    assert find_below(str(tmp_path), {"v_1.5"}, stem) == {"v_1.5": "Run/v_1.5"}
 
 
 def test_a_prefix_that_is_no_folder_is_an_error(tmp_path: Path) -> None:

@@ -143,6 +143,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path, caplog):
     (folder / "one").symlink_to(elsewhere / "c0")
     (folder / "two").symlink_to(elsewhere / "c1")
     (elsewhere / "c1" / "again").symlink_to(folder)
+    (elsewhere / "c1" / "itself").symlink_to("itself")
     with caplog.at_level(logging.INFO, "timesformer"):
         videos = read_folder(str(folder), "train", fractions=(1, 0, 0))
     assert videos.class_names == ("one", "two")
@@ -282,6 +283,11 @@ def test_classes_without_a_test_video_are_named(tmp_path, caplog):
             ["a/1.mp4", "b/1.mp4"],
             {"num_classes": 400},
             r"holds 2 classes \('a', 'b'\), but MODEL.NUM_CLASSES is 400. Set MODEL.NUM_CLASSES 2",
+        ),
+        (
+            ["train/1.mp4", "Validation/1.mp4"],
+            {"num_classes": 2},
+            r"'train' look like splits, .* Call them train, val and test",
         ),
         (
             ["a_1.mp4", "2.mp4"],

@@ -50,6 +50,13 @@ def test_videos_follow_each_other(tmp_path: Path) -> None:
     assert read_frame_list(path) == {"10": "10/[1-2].jpg", "9": "9/[1-2].jpg"}
 
 
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
+    path = write(tmp_path, *lines_of("7", "7/1.jpg"))
+    path.write_bytes(path.read_text().encode("utf-8-sig"))
+    assert is_frame_list(path)
+    assert read_frame_list(path) == {"7": "7/[1-1].jpg"}
+
+
 def test_frames_that_are_not_in_a_row_are_spoken_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

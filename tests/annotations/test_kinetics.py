@@ -114,7 +114,10 @@ def test_a_validation_list_alone_needs_the_names(tmp_path: Path) -> None:
         ("ran,b,0,10,train,0", r"line 3: 'ran' is not one of the 2 classes .*Did you mean 'run'"),
         ("run,b,0,10,train", r"line 3: this is not a line of label, youtube_id"),
         ("run,,0,10,train,0", r"line 3: this is not a line of label, youtube_id"),
-        ("run,b,0,ten,train,0", r"line 3: time_start '0' and time_end 'ten' must be seconds"),
+        ("run,b,0,ten,train,0", r"line 3: time_start '0' and end 'ten' must be seconds"),
+        ("run,b,10,5,train,0", r"line 3: time_start '10' and end '5': a clip must"),
+        ("run,b,0,inf,train,0", r"line 3: time_start '0' and end 'inf'"),
+        ('"run,b,0,9,train,0', r"line 3: this is no line of a csv"),
         (",b,0,10,train,0", r"line 3: there is no label, so val\.csv cannot be scored"),
     ],
 )
@@ -123,6 +126,13 @@ def test_a_bad_line_is_answered_with_file_and_line(tmp_path: Path, line: str, an
     write(tmp_path / "val.csv", HEADER, "run,a,0,10,train,0", line)
     with pytest.raises(UserError, match=r"val\.csv, " + answer):
         read_kinetics(tmp_path, "val", num_classes=2)
+
+
+def test_a_list_may_have_all_its_words_in_quotes(tmp_path: Path) -> None:
+    header = '"label","youtube_id","time_start","time_end"'
+    write(tmp_path / "train.csv", header, '"run","a","1","2"')
+    videos = read_kinetics(tmp_path, "train", num_classes=1)
+    assert (videos.class_names, videos.labels.tolist()) == (("run",), [0])
 
 
 def test_a_test_list_without_labels_is_explained(tmp_path: Path) -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from timesformer.annotations.places import FrameRange, TarMember, exists, frame_range, tar_member
+from timesformer.annotations.places import (
+    FrameRange,
+    TarMember,
+    exists,
+    frame_range,
+    natural_order,
+    tar_member,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +26,7 @@ from timesformer.annotations.places import FrameRange, TarMember, exists, frame_
             "a/img_00117.jpg",
         ),
         ("a/[9-10].png", FrameRange("a/", 9, 10, 1, ".png"), "a/9.png", "a/10.png"),
-        ("[2]/[000-000]", FrameRange("[2]/", 0, 0, 3, ""), "[2]/000", "[2]/000"),
+        ("[2]/[0-0].JPG", FrameRange("[2]/", 0, 0, 1, ".JPG"), "[2]/0.JPG", "[2]/0.JPG"),
     ],
 )
 def test_a_range_of_frames(path: str, named: FrameRange, first: str, last: str) -> None:
@@ -29,9 +36,17 @@ def test_a_range_of_frames(path: str, named: FrameRange, first: str, last: str) 
     assert len(named.files()) == named.last - named.first + 1
 
 
-@pytest.mark.parametrize("path", ["a/b.mp4", "a[1].mp4", "a[1-2]/b.jpg", "a[x-2].jpg", "a[-2].jpg"])
+@pytest.mark.parametrize(
+    "path",
+    ["a/b.mp4", "a[1-2].mp4", "folder/a[1-2]", "a[1-2]/b.jpg", "a[x-2].jpg", "a[-2].jpg"],
+)
 def test_other_paths_are_no_range(path: str) -> None:
     assert frame_range(path) is None
+
+
+def test_the_natural_order_is_total() -> None:
+    for names in (["b1", "a10", "a9", "a09"], ["a09", "a9", "a10", "b1"]):
+        assert sorted(names, key=natural_order) == ["a09", "a9", "a10", "b1"]
 
 
 def test_a_part_of_a_tar() -> None:

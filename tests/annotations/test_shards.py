@@ -62,6 +62,8 @@ def test_what_an_index_says(tmp_path):
         ({"places": [0, 0, 2]}, "it names a shard that it does not list"),
         ({"shards": ["a.tar", "b.zip"]}, "it names a shard that is no .tar"),
         ({"places": [0, 0, "1"]}, "not supported between"),
+        ({"labels": [0, "1", 0]}, "not supported between"),
+        ({"labels": [0, -1, 0]}, "it has a label below 0"),
         ({name: [] for name in COLUMNS}, "lists no videos"),
     ],
 )

@@ -36,6 +36,11 @@ def test_a_fraction_is_of_each_class_rounded_up_in_the_order_of_the_list(
         assert LABELS[int(Path(path).stem)] == label
 
 
+@pytest.mark.parametrize(("fraction", "size"), [(0.07, 7), (0.55, 55), (0.551, 56)])
+def test_what_floating_point_adds_is_not_rounded_up(fraction: float, size: int) -> None:
+    assert len(fraction_of_each_class(videos([0] * 100), fraction, seed=0)) == size
+
+
 def test_smaller_fractions_are_parts_of_larger_ones() -> None:
     parts = [
         set(fraction_of_each_class(videos(LABELS), share, seed=3).paths)

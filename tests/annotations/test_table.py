@@ -131,5 +131,8 @@ def test_a_list_that_is_not_text_or_not_there(tmp_path):
     (tmp_path / "a.txt").write_bytes("jump".encode("utf-16"))
     with pytest.raises(UserError, match=r"a\.txt is not UTF-8 text .*Save it again"):
         read_lines(tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_bytes("jump\nrun\n".encode("utf-16-le"))
+    with pytest.raises(UserError, match=r"a\.txt is not UTF-8 text \(zero bytes\)"):
+        read_lines(tmp_path / "a.txt")
     with pytest.raises(UserError, match=r"b\.txt cannot be read: No such file"):
         read_lines(tmp_path / "b.txt")

@@ -275,6 +275,9 @@ def kinetics_whole(root: Path) -> Miniature:
     )
 
 
+NO_FLIP = {"DATA.RANDOM_FLIP": False}
+
+
 def _something(root: Path, folder: str, prefix: str) -> tuple[list[str], Path]:
     """The json files; the ids of the videos."""
     ids = [str(1000 + level) for level in LEVELS]
@@ -304,7 +307,7 @@ def ssv2_files(root: Path) -> Miniature:
     for video, level in zip(ids, LEVELS, strict=True):
         write_video(root / f"videos/{video}.webm", level)
     return Miniature(
-        settings(root / "lists", root / "videos"),
+        settings(root / "lists", root / "videos") | NO_FLIP,
         root / f"videos/{ids[0]}.webm",
         Mistake(lists, "Pushing", "Pushing x", r"train\.json, entry 4: 'Pushing x .* Did you mean"),
         SOMETHING_NAMES,
@@ -323,7 +326,7 @@ def ssv2_folders(root: Path) -> Miniature:
         f"{ids[5]};{SOMETHING_NAMES[1]}",
     )
     return Miniature(
-        settings(root, root / "frames") | {"DATA.TEST_SPLIT": "test"},
+        settings(root, root / "frames") | NO_FLIP | {"DATA.TEST_SPLIT": "test"},
         root / f"frames/{ids[0]}",
         Mistake(lists, '"id": "1100"', '"nr": "1100"', r"train\.json, entry 4: .*1100.* does not"),
         SOMETHING_NAMES,
@@ -343,7 +346,7 @@ def ssv2_frame_list(root: Path) -> Miniature:
             ]
         write(root / f"lists/{split}.csv", *lines)
     return Miniature(
-        settings(root / "lists", root / "frames"),
+        settings(root / "lists", root / "frames") | NO_FLIP,
         root / f"frames/{ids[0]}",
         Mistake(
             root / "lists/train.csv",
@@ -366,7 +369,7 @@ def _twentybn(root: Path, prefix: str) -> Miniature:
     write(root / f"{prefix}-validation.csv", *lines[4:])
     write(root / f"{prefix}-test.csv", "7", "8")
     return Miniature(
-        settings(root, root / "frames"),
+        settings(root, root / "frames") | NO_FLIP,
         root / f"frames/{ids[0]}",
         Mistake(lists, "Doing other", "Doing", r"train\.csv, line 4: 'Doing things' is not one of"),
         names,

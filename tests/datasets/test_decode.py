@@ -152,6 +152,19 @@ def assert_reads_like_a_full_decode(
     return reader
 
 
+def assert_parts_are_as_in_a_full_decode(path: Path) -> None:
+    generator = random.Random(path.name)
+    with VideoReader(str(path)) as reader:
+        whole, whole_times = zip(*reader.pictures(), strict=True)
+        for _ in range(4):
+            first = generator.randrange(len(whole))
+            end = generator.randrange(first, len(whole)) + 1
+            part, times = zip(*reader.pictures(first, end), strict=True)
+            np.testing.assert_array_equal(part, whole[first:end], f"{first} to {end}")
+            known = zip(times, whole_times[first:end], strict=True)
+            assert all(one == other for one, other in known if other is not None)
+
+
 def stays_selective(reader: VideoReader) -> bool:
     return reader._is_trusted
 
@@ -175,6 +188,7 @@ def test_every_kind_of_file_reads_like_a_full_decode(name: str, folder: Path) ->
     if codec not in av.codecs_available:
         pytest.skip(f"this build of FFmpeg has no {codec}")
     reader = assert_reads_like_a_full_decode(write_video(folder / name, codec, options))
+    assert_parts_are_as_in_a_full_decode(folder / name)
     assert reader.num_frames == NUM_FRAMES
     assert reader.fps == 25
 
@@ -338,6 +352,21 @@ def test_pictures_come_one_after_the_other(b_frames: Path) -> None:
         assert len(list(reader.pictures())) == NUM_FRAMES
     np.testing.assert_array_equal(pictures, frames[10:20])
     assert times == tuple(Fraction(index, 25) for index in range(10, 20))
+
+
+def test_a_part_is_read_from_the_key_frame_before_it(b_frames: Path, tmp_path: Path) -> None:
+    data = bytearray(b_frames.read_bytes())
+    with VideoReader(str(b_frames)) as reader:
+        assert reader._layout is not None
+        layout = reader._layout
+        frames = [picture for picture, _ in reader.pictures(30, 40)]
+    early, entry = layout.places[1], max(k for k in layout.keyframes if k <= 26)
+    data[early + 20 : layout.places[entry] - 20] = bytes(layout.places[entry] - early - 40)
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    with VideoReader(str(tmp_path / "damaged.mp4")) as reader:
+        np.testing.assert_array_equal([p for p, _ in reader.pictures(30, 40)], frames)
+        with pytest.raises(UnreadableVideo):
+            list(reader.pictures(0, 40))
 
 
 # --- the index ------------------------------------------------------------------------------------

@@ -12,12 +12,20 @@ import numpy as np
 import pytest
 import torch
 
-from tests.datasets.miniatures import MINIATURES, TRAIN_LEVELS, VAL_LEVELS, Miniature
+from tests.datasets.miniatures import (
+    CODECS,
+    LEVELS,
+    MINIATURES,
+    TRAIN_LEVELS,
+    VAL_LEVELS,
+    Miniature,
+    write_frames,
+)
 from tests.shared_data import DATA, ROOT, needs_shared_data
 from timesformer.config import load_config
 from timesformer.datasets import DATASET_REGISTRY, build_dataset
 from timesformer.datasets.build import read_list
-from timesformer.datasets.lists import PUBLISHED
+from timesformer.datasets.lists import REPLACED_BY_LISTS
 from timesformer.datasets.loader import build_loader
 from timesformer.datasets.sampler import EvalSampler, TrainSampler
 from timesformer.errors import UserError
@@ -178,6 +186,19 @@ def test_another_number_of_classes_is_refused(made, name):
         read_list(registered(name), config(mini, MODEL__NUM_CLASSES=fewer), "train")
 
 
+@every_dataset
+def test_what_a_mirror_would_turn_round_is_not_mirrored(made, name):
+    mini = made(name)
+    cfg = config(mini, DATA__RANDOM_FLIP=True)
+    read_list(registered(name), cfg, "train")  # for tools, which train nothing
+    build_dataset(registered(name), cfg, "val")
+    if registered(name) not in ("ssv2", "ssv1", "jester", "motion_shapes"):
+        build_dataset(registered(name), cfg, "train")
+        return
+    with pytest.raises(UserError, match=r"RANDOM_FLIP must be False on .* a mirrored"):
+        build_dataset(registered(name), cfg, "train")
+
+
 # --- the real lists -------------------------------------------------------------------------------
 
 
@@ -233,7 +254,7 @@ def test_commands_of_the_guide_would_be_accepted(tool, arguments):
         load_config(None, words[words.index("DATA.PATH_TO_DATA_DIR") :])
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", REPLACED_BY_LISTS)
 def test_lists_of_ours_are_read_in_place_of_the_published_ones(name, tmp_path):
     """What `prepare_dataset` writes is trained on by changing the folder alone."""
     (tmp_path / "a.mp4").touch()
@@ -243,3 +264,31 @@ def test_lists_of_ours_are_read_in_place_of_the_published_ones(name, tmp_path):
     for split in ("train", "val", "test"):
         videos = read_list(name, cfg, split)
         assert (list(videos.paths), videos.labels.tolist()) == ([str(tmp_path / "a.mp4")], [1])
+
+
+def test_a_folder_is_searched_though_it_holds_lists(tmp_path):
+    """They may be of other videos, and keys such as DATA.GROUP_PATTERN must not be in vain."""
+    for name in ("a/1.mp4", "b/1.mp4", "b/2.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "train.csv").write_text("path,label\nb/1.mp4,0\n")
+    keys = ["DATA.PATH_TO_DATA_DIR", str(tmp_path), "DATA.SPLIT_FRACTIONS", "[1, 0, 0]"]
+    cfg = load_config(None, [*keys, "MODEL.NUM_CLASSES", 2])
+    assert read_list("folder", cfg, "train").labels.tolist() == [0, 1, 1]
+
+
+FRAMES = ["ucf101", "hmdb51", "kinetics/official", "kinetics/ids", "diving48", "ssv2/files"]
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_folders_of_frames_stand_for_the_files_of_official_lists(name, tmp_path):
+    mini = MINIATURES[name](tmp_path)
+    for video in [path for path in tmp_path.rglob("*") if path.suffix in CODECS]:
+        level = max(level for level in LEVELS if str(level) in video.stem)
+        video.unlink()
+        write_frames(video.with_suffix(""), level)
+    for split, levels in (("train", TRAIN_LEVELS), ("test", VAL_LEVELS)):
+        dataset = build_dataset(registered(name), config(mini), split)
+        for item, level in zip([dataset[i] for i in range(len(dataset))], levels, strict=True):
+            assert item.failures == ()
+            assert (item.views.float() - level).abs().max() <= 2

@@ -24,6 +24,7 @@ def test_frames_are_in_natural_order_and_rgb(tmp_path: Path) -> None:
     for number in (10, 9, 1):
         write(tmp_path / f"frame{number}.png", number * 10)
     (tmp_path / "thumbs.db").write_text("no image")
+    (tmp_path / "._frame1.png").write_text("what a Mac keeps beside each file")
     with FrameFolder(str(tmp_path), fps=12) as video:
         assert (video.num_frames, video.fps, video.ticks_per_frame) == (3, 12, None)
         frames = video.read([2, 0, 1, 0])
@@ -38,6 +39,11 @@ def test_a_range_reads_its_frames_and_no_others(tmp_path: Path) -> None:
     video = FrameFolder(str(tmp_path / "img_[00002-00004].png"), fps=30)
     assert video.num_frames == 3
     assert video.read([0, 1, 2])[:, 0, 0, 0].tolist() == [2, 3, 4]
+
+
+def test_a_folder_may_be_called_like_a_range(tmp_path: Path) -> None:
+    write(tmp_path / "a[2-3]" / "1.png", 1)
+    assert FrameFolder(str(tmp_path / "a[2-3]"), fps=30).num_frames == 1
 
 
 def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from tests.preparation.made import (
@@ -22,8 +24,10 @@ from tests.preparation.made import (
 )
 from tests.shared_data import DATA, needs_shared_data
 from timesformer.annotations.csv_list import read_video_list
+from timesformer.annotations.table import VideoList
 from timesformer.errors import UserError
 from timesformer.preparation.check import check_dataset
+from timesformer.preparation.lists import DataSet
 from timesformer.preparation.workers import Crew
 
 CREW = Crew(1, 60)
@@ -163,6 +167,49 @@ def test_spans_are_counted_and_kept_apart(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "quarantine.csv").read_text().splitlines()[1].endswith(",0.76,0.8")
 
 
+def test_videos_with_parts_missing(tmp_path: Path) -> None:
+    late = [40 * i + (2000 if i > 9 else 0) for i in range(20)]
+    make_video(tmp_path / "gap.mkv", times_ms=late, seed=1)
+    whole = make_video(tmp_path / "cut.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    lists = write_lists(tmp_path, train="gap.mkv 0\ncut.mkv 0\n")
+    _, report, reasons = check(lists, tmp_path / "out")
+    assert list(reasons) == ["train cut.mkv"]
+    assert reasons["train cut.mkv"].startswith("unreadable: it is cut short")
+    assert report["gaps"] == {str(tmp_path / "gap.mkv"): pytest.approx(2.0, abs=0.05)}
+    text = (tmp_path / "out" / "report.txt").read_text()
+    assert f"Without a frame for long, by damage or as recorded: {tmp_path}/gap.mkv (2.0 s)" in text
+
+
+def test_more_faults_than_a_page_shows(tmp_path: Path) -> None:
+    names = [f"{number}.mp4" for number in range(13)]
+    lists = write_lists(tmp_path, train="".join(f"{name} 0\n" for name in names))
+    _, _, reasons = check(lists, tmp_path / "out")
+    assert len(reasons) == 13
+    assert (tmp_path / "out" / "report.txt").read_text().splitlines()[-1] == "  and 3 more"
+
+
+def test_names_that_no_list_can_hold(tmp_path: Path) -> None:
+    names = [os.fsdecode(name) for name in (b"bad\xff.mp4", b"two\nlines.mp4", b"fine #1.mp4")]
+    for number, name in enumerate(names):
+        make_video(tmp_path / name, seed=number, num_frames=4)
+    paths = [str(tmp_path / name) for name in names]
+    videos = VideoList(paths, np.zeros(3, np.int64), "list")
+    out = tmp_path / "out"
+    assert not check_dataset(DataSet({"train": videos}, None, 25.0), out, CREW)
+    assert list(read_video_list(out / "train.csv").paths) == [str(tmp_path / "fine #1.mp4")]
+    with (out / "quarantine.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["path"]).name for row in rows] == ["bad\\udcff.mp4", "two\nlines.mp4"]
+    assert all(row["reason"].startswith("unlistable: ") for row in rows)
+
+
+def test_a_minimum_below_one_is_refused(faulty: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--min-frames is 0; it must be 1 or more"):
+        check(faulty, tmp_path / "out", min_frames=0)
+    assert not (tmp_path / "out").exists()
+
+
 def test_who_takes_too_long_is_named(tmp_path: Path) -> None:
     make_video(tmp_path / "a.mp4", num_frames=3)
     make_video(tmp_path / "b.mp4", num_frames=200, size=(320, 240))
@@ -183,7 +230,7 @@ def test_the_door(
     out = tmp_path / "out"
     assert run_door("check_dataset", *words, "--out", out, monkeypatch=monkeypatch) == 1
     said = caplog.text
-    assert "train: 13 clips of 3 classes, 1 to 3 clips each" in said
+    assert "train: 13 clips, 7 of them left out; 1 to 3 clips in each of 3 classes" in said
     assert "Without a training video: c" in said
     assert "Quarantined: too short (1), unreadable (4), missing (1), label outside (1)" in said
     assert "2 contents are in train and val" in said

@@ -13,6 +13,7 @@ from timesformer.preparation.clips import (
     clips_of,
     contents,
     distinct,
+    is_listable,
     name_outputs,
     size_of,
     stamp,
@@ -31,6 +32,11 @@ NAMES = {
     "folders of frames": (["/data/v_1", "/data/v.2"], ["v_1.mp4", "v.2.mp4"]),
     "range of frames": (["/data/v/img_[0001-0050].jpg"], ["img_0001-0050.mp4"]),
     "parts of a tar": (["/data/t-0.tar#x/a.avi@512+99", "/data/b.avi"], ["t-0/x/a.mp4", "b.mp4"]),
+    "addresses": (
+        ["s3://b/t-0.tar#x/a.avi@512+99", "s3://b/t-1.tar#x/a.avi@512+99"],
+        ["t-0/x/a.mp4", "t-1/x/a.mp4"],
+    ),
+    "addresses beside files": (["https://h/a.avi", "/d/a.avi"], ["h/a.mp4", "d/a.mp4"]),
     "what no line can hold": (["/data/a\nb\udc80.avi", "/data/ c .avi"], ["a_b_.mp4", "c.mp4"]),
 }
 
@@ -66,16 +72,29 @@ def test_spans_are_clips_of_their_own() -> None:
     assert distinct({"train": clips, "val": clips[:1]}) == [clips[0], clips[1], clips[3]]
 
 
+def test_addresses_stay_as_they_are() -> None:
+    paths = ["s3://b/t.tar#a.avi@512+99", "file:///d/a.mp4", "memory://a.mp4"]
+    for spans in (None, np.full((3, 2), np.nan)):
+        videos = VideoList(paths, np.zeros(3, np.int64), "list", spans=spans)
+        assert [clip.path for clip in clips_of(videos)] == paths
+    assert stamp(paths[0]) == []
+
+
+@pytest.mark.parametrize("name", ["a\nb.mp4", "a\x1b.mp4", "a\udcff.mp4", "a.mp4 "])
+def test_names_that_no_list_can_hold(name: str) -> None:
+    assert not is_listable(f"/d/{name}")
+    assert is_listable("/d /#ü \"b', [1-2].mp4")
+
+
 def test_bytes_of_files_folders_and_parts(tmp_path: Path) -> None:
     file, tar = tmp_path / "a.mp4", tmp_path / "t.tar"
     file.write_bytes(b"x" * 3_000_000)
-    tar.write_bytes(b"0123456789")
+    tar.touch()
     (tmp_path / "f").mkdir()
     for number in range(1, 4):
         (tmp_path / "f" / f"{number}.jpg").write_bytes(str(number).encode() * number)
     wanted = {
         str(file): b"x" * 3_000_000,
-        f"{tar}#v.mp4@3+4": b"3456",
         str(tmp_path / "f"): b"122333",
         str(tmp_path / "f" / "[2-3].jpg"): b"22333",
     }
@@ -83,6 +102,8 @@ def test_bytes_of_files_folders_and_parts(tmp_path: Path) -> None:
         assert b"".join(contents(path)) == content
         assert size_of(path) == len(content)
         assert len(stamp(path)) == 2
+    assert size_of(f"{tar}#v.mp4@3+4") == 4
+    assert len(stamp(f"{tar}#v.mp4@3+4")) == 2
     assert stamp(str(tmp_path / "missing.mp4")) == []
     before = stamp(str(file))
     file.write_bytes(b"y")

@@ -82,7 +82,7 @@ def test_videos_lists_and_quarantine(source: Path, tmp_path: Path) -> None:
         assert_same_pictures(decode_all(path), decode_all(str(source / line)), 36)
     failed = (out / "failed.csv").read_text().splitlines()
     assert failed[0] == "path,split,reason,start,end"
-    assert failed[1].startswith(f'"{source}/walk/text.mp4","train","Invalid data')
+    assert failed[1].startswith(f'"{source}/walk/text.mp4","train","it is text: ')
     assert len(failed) == 2
     assert len(manifest(out)) == 3
     assert sorted(p.name for p in out.iterdir() if p.is_file() and p.suffix != ".csv") == [

@@ -16,6 +16,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from tests.range_server import serving
 from tests.shared_data import DATA, ROOT, needs_shared_data
 from tests.small_videos import small_frames, small_video
 from timesformer.annotations.csv_list import read_video_list
@@ -25,8 +26,11 @@ from timesformer.annotations.table import PackedStrings, VideoList
 from timesformer.datasets.decode import decode_all
 from timesformer.datasets.shard_member import read_member
 from timesformer.errors import UserError
+from timesformer.preparation.check import check_dataset
 from timesformer.preparation.choose import choose
+from timesformer.preparation.encode import VideoSettings
 from timesformer.preparation.lists import DataSet
+from timesformer.preparation.produce import prepare_dataset
 from timesformer.preparation.shards import make_shards, parse_bytes
 from timesformer.preparation.workers import Crew, How
 
@@ -173,6 +177,28 @@ def test_shards_of_shards(packed, tmp_path):
         assert read_member(one) == read_member(other)
 
 
+def packed_at(address: str) -> DataSet:
+    return choose(["shards", "DATA.PATH_TO_DATA_DIR", address], None, "test")
+
+
+def test_shards_at_an_address_are_packed_checked_and_prepared_again(packed, tmp_path):
+    local = read_shards(str(packed), "test")
+    with serving(packed) as server:
+        for address in (server.url, f"file://{packed}"):
+            out = tmp_path / address.partition("://")[0]
+            pack(None, out / "shards", size=10**9, data=packed_at(address))
+            again = read_shards(str(out / "shards"), "test")
+            for one, other in zip(members(local), members(again), strict=True):
+                assert read_member(one) == read_member(other)
+            assert check_dataset(packed_at(address), out / "checked", HOW.crew)
+            videos = json.loads((out / "checked" / "report.json").read_text())["videos"]
+            assert videos["formats"] == {"mpeg4 in avi": 3, "mpeg4 in mov,mp4,m4a,3gp,3g2,mj2": 2}
+            checked = read_video_list(out / "checked" / "test.csv")
+            assert list(checked.paths) == list(read_shards(address, "test").paths)
+            prepare_dataset(packed_at(address), out / "prepared", VideoSettings(), HOW)
+            assert len(list((out / "prepared").rglob("*.mp4"))) == len(local)
+
+
 def test_an_address(files, packed, tmp_path):
     pack(files, f"file://{tmp_path}/new")
     assert contents(tmp_path / "new") == contents(packed)
@@ -220,6 +246,11 @@ def test_a_run_that_is_killed_goes_on(files, tmp_path):
     assert [kept[tar] == inodes[tar] for tar in tars[:3]] == [True, False, True]
 
 
+def test_a_seed_below_zero_is_refused(files, tmp_path):
+    with pytest.raises(UserError, match="--seed is -1; it must be 0 or more"):
+        pack(files, tmp_path, seed=-1)
+
+
 def test_other_shards_are_not_written_over(files, tmp_path):
     pack(files, tmp_path, data=listed(files, "test"))
     before = contents(tmp_path)
@@ -239,15 +270,15 @@ def test_other_shards_are_not_written_over(files, tmp_path):
 def test_unreadable_videos_are_named_and_left_out_and_may_be_repaired(files, tmp_path):
     folder, out = tmp_path / "set", tmp_path / "out"
     for index in range(4):
-        small_video(folder / f"{index}.mp4", seed=index)
-    sound = (folder / "2.mp4").read_bytes()
-    (folder / "2.mp4").write_bytes(sound[: len(sound) // 2])
+        small_video(folder / f"{index}.{'mkv' if index == 2 else 'mp4'}", seed=index)
+    sound = (folder / "2.mkv").read_bytes()
+    (folder / "2.mkv").write_bytes(sound[: len(sound) // 2])
     (folder / "3.mp4").rename(folder / "elsewhere")
-    (folder / "train.csv").write_text("".join(f"{i}.mp4 {i}\n" for i in range(4)))
-    with pytest.raises(UserError, match="2 of 4 videos cannot be read; the first is .*2.mp4': "):
+    (folder / "train.csv").write_text("0.mp4 0\n1.mp4 1\n2.mkv 2\n3.mp4 3\n")
+    with pytest.raises(UserError, match="2 of 4 videos cannot be read; the first is .*2.mkv': "):
         pack(folder, out, data=listed(folder, "train"))
     failed = (out / "train.failed.csv").read_text()
-    assert "2.mp4" in failed
+    assert "2.mkv" in failed
     assert "3.mp4" in failed
     assert "No such file" in failed
     assert not (out / "train.index.json").exists()

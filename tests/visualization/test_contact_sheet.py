@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 
 import numpy as np
@@ -52,8 +53,16 @@ def test_captions_wider_than_their_strip_are_not_cut(tmp_path):
         assert sheet.width > 500
 
 
+def test_a_name_that_is_no_utf_8_is_spelled_out(tmp_path):
+    strips = [strip(os.fsdecode(b"bad\xff.avi"), 1)]
+    save_png(tmp_path / "a.png", strips)
+    save_html(tmp_path / "a.html", strips, title="t", note="n")
+    assert "bad\\udcff.avi" in (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
-    ("length", "count", "expected"), [(3, 8, [0, 1, 2]), (9, 3, [0, 4, 8]), (96, 2, [0, 95])]
+    ("length", "count", "expected"),
+    [(3, 8, [0, 1, 2]), (9, 3, [0, 4, 8]), (96, 2, [0, 95]), (5, 1, [0])],
 )
 def test_evenly_spaced(length, count, expected):
     assert evenly_spaced(length, count) == expected

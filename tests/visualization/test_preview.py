@@ -97,6 +97,14 @@ def test_an_unreadable_video_is_named(shapes, tmp_path):
     assert not (tmp_path / "sheet.png").exists()
 
 
+def test_the_name_is_kept_and_one_that_cannot_be_written_is_named(shapes, tmp_path):
+    png, page = preview(config(shapes), "val", num_videos=1, epoch=0, out=tmp_path / "run_1.5")
+    assert (png.name, page.name) == ("run_1.5.png", "run_1.5.html")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file/sheet' cannot be written .*name another --out"):
+        preview(config(shapes), "val", num_videos=1, epoch=0, out=tmp_path / "file" / "sheet")
+
+
 def test_the_door(shapes, tmp_path):
     command = [sys.executable, str(REPO / "tools" / "preview.py"), "--cfg", str(TINY_CONFIG)]
     data = [*options(shapes), "OUTPUT_DIR", str(tmp_path)]

@@ -12,13 +12,20 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from timesformer.annotations.table import PackedStrings, VideoList, read_class_names, read_lines
+from timesformer.annotations.table import (
+    PackedStrings,
+    VideoList,
+    first_line,
+    read_class_names,
+    read_lines,
+)
 from timesformer.errors import UserError
 
 # The label is whatever follows the last separator, and a number holds no separator itself: so each
@@ -31,6 +38,8 @@ _LINE = re.compile(
     re.VERBOSE,
 )
 _COLUMNS = ("path", "label", "start", "end")
+_WHOLE = (math.nan, math.nan)
+_LATEST = 1e9  # seconds; more are milliseconds or worse
 CLASS_NAMES = "classes.txt"
 
 
@@ -72,9 +81,7 @@ def is_own_list(csv_path: str | os.PathLike[str]) -> bool:
     """Whether a file is a list of this framework, by its first line; False if there is none."""
     if not os.path.isfile(csv_path):
         return False
-    with open(csv_path, encoding="utf-8-sig", errors="replace") as file:  # noqa: PTH123
-        lines = (line.strip() for line in file)
-        first = next((line for line in lines if line and not line.startswith("#")), "")
+    first = first_line(csv_path)
     match = _LINE.fullmatch(first)
     return bool(first and _header([first])) or (match is not None and match["label"].isdecimal())
 
@@ -96,18 +103,18 @@ class Labels:
         return name in self._numbers
 
     def number(self, text: str) -> int:
-        """The class that `text` stands for; _BadLine if it stands for none."""
+        """The class that `text` stands for; BadLine if it stands for none."""
         if not text.isdecimal() and text in self._numbers:
             return self._checked(self._numbers[text])
         try:
             return self._checked(int(text))
         except ValueError:
-            raise _BadLine(self._unknown(text)) from None
+            raise BadLine(self._unknown(text)) from None
 
     def _checked(self, label: int) -> int:
         if label < 0 or (self._num_classes is not None and label >= self._num_classes):
             allowed = "0 or more" if self._num_classes is None else f"0 to {self._num_classes - 1}"
-            raise _BadLine(
+            raise BadLine(
                 f"the label {label} is not one of {allowed}. Correct the line, or "
                 "MODEL.NUM_CLASSES."
             )
@@ -124,7 +131,7 @@ class Labels:
         return f"the label '{text}' is neither a number nor a class of {CLASS_NAMES}.{hint}"
 
 
-class _BadLine(Exception):  # noqa: N818 - becomes a UserError where file and line are known
+class BadLine(Exception):  # noqa: N818 - becomes a UserError where file and line are known
     """What is wrong with a line."""
 
 
@@ -158,14 +165,14 @@ def _read_plain(csv_path: Path, lines: list[str], labels: Labels) -> tuple[list[
             try:
                 path, label = _split(line, labels)
                 numbers.append(labels.number(label))
-            except _BadLine as error:
+            except BadLine as error:
                 raise UserError(f"{csv_path}, line {line_number}: {error}") from None
             paths.append(path)
     return paths, numbers
 
 
 def _split(line: str, labels: Labels) -> tuple[str, str]:
-    """Path and label of a line; _BadLine if it has not both."""
+    """Path and label of a line; BadLine if it has not both."""
     path, _, label = line.rpartition(" ")
     if path and label.isdecimal() and path[0] != '"' and path[-1] not in " ,\t":
         return path, label  # nearly every line of nearly every list, in a tenth of the time
@@ -174,7 +181,7 @@ def _split(line: str, labels: Labels) -> tuple[str, str]:
         if found and (name := _unquoted(label)) in labels:
             return _unquoted(path), name
     if (match := _LINE.fullmatch(line)) is None:
-        raise _BadLine(
+        raise BadLine(
             f"'{line}' has no label. A line is 'path label', with a space, a comma or a tab "
             "between them."
         )
@@ -195,8 +202,36 @@ def _unquoted(text: str) -> str:
 def _header(lines: list[str]) -> list[str]:
     """The columns that the first line names; [] if it is no header."""
     first = next(line for line in lines if line and not line.startswith("#"))
-    columns = [column.strip().lower() for column in next(csv.reader([first]))]
+    columns = [column.lower() for column in columns_of(first)]
     return columns if {"path", "label"} <= set(columns) else []
+
+
+def columns_of(line: str) -> list[str]:
+    """The columns of what may be the first line of a csv, stripped; [] if it is none."""
+    try:
+        return [column.strip() for row in csv.reader([line]) for column in row]
+    except csv.Error:
+        return []
+
+
+def rows_of(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Line number and stripped columns of each row of a csv that is not empty.
+
+    Raises:
+        UserError: quotes that are not those of a csv, such as one that is never closed.
+    """
+    reader = csv.reader(lines, strict=True)
+    first_line = 1
+    try:
+        for row in reader:
+            if row:
+                yield first_line, [column.strip() for column in row]
+            first_line = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, line {first_line}: this is no line of a csv ({error}). Look for a quote too "
+            "many or too few."
+        ) from None
 
 
 def _read_columns(
@@ -209,23 +244,23 @@ def _read_columns(
         )
     paths: list[str] = []
     numbers: list[int] = []
-    spans: list[tuple[float, float]] = []
-    reader = csv.DictReader(
-        ("" if line.startswith("#") else line for line in lines), restkey="rest", restval=""
-    )
-    reader.fieldnames = header
-    for row in reader:
-        values = {name: (row.get(name) or "").strip() for name in _COLUMNS}
-        if [values["path"].lower(), values["label"].lower()] == ["path", "label"]:
+    spans: dict[int, tuple[float, float]] = {}
+    width = len(header)
+    # A column that the header does not name is the empty one behind all others.
+    columns = itemgetter(*((*header, name).index(name) for name in _COLUMNS))
+    for line, row in rows_of(csv_path, ("" if line.startswith("#") else line for line in lines)):
+        path, label, start, end = columns(row + [""] * (width + 1 - len(row)))
+        if label.lower() == "label" and path.lower() == "path":
             continue  # the header itself
         try:
-            if "rest" in row or not values["path"] or not values["label"]:
-                raise _BadLine(f"this is not a line of {len(header)} columns with path and label.")
-            numbers.append(labels.number(values["label"]))
-            spans.append(_span(values["start"], values["end"]))
-        except _BadLine as error:
-            raise UserError(f"{csv_path}, line {reader.line_num}: {error}") from None
-        paths.append(values["path"])
+            if len(row) > width or not path or not label:
+                raise BadLine(f"this is not a line of {width} columns with path and label.")
+            numbers.append(labels.number(label))
+            if start or end:
+                spans[len(paths)] = span_of(start, end)
+        except BadLine as error:
+            raise UserError(f"{csv_path}, line {line}: {error}") from None
+        paths.append(path)
     if not paths:
         raise UserError(f"{csv_path} lists no videos: there is nothing below its header.")
     return VideoList(
@@ -233,18 +268,19 @@ def _read_columns(
         np.array(numbers, dtype=np.int64),
         str(csv_path),
         class_names_beside(csv_path),
-        as_spans(spans),
+        as_spans([spans.get(index, _WHOLE) for index in range(len(paths))]) if spans else None,
     )
 
 
-def _span(start: str, end: str) -> tuple[float, float]:
+def span_of(start: str, end: str) -> tuple[float, float]:
+    """Seconds, NaN for ''; BadLine if they are none, or not of a clip."""
     try:
         span = float(start or "nan"), float(end or "nan")
     except ValueError:
-        raise _BadLine(f"start '{start}' and end '{end}' must be seconds.") from None
+        raise BadLine(f"start '{start}' and end '{end}' must be seconds.") from None
     # Comparisons with NaN are false, and `max` keeps its first number beside it.
-    if span[0] < 0 or span[1] <= max(0.0, span[0]) or math.inf in span:
-        raise _BadLine(
+    if span[0] < 0 or span[1] <= max(0.0, span[0]) or any(time > _LATEST for time in span):
+        raise BadLine(
             f"start '{start}' and end '{end}': a clip must start at 0 s or later and last."
         )
     return span

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from timesformer.annotations.places import VIDEO_EXTENSIONS
+from timesformer.annotations.places import without_extension
+from timesformer.annotations.tree import find_videos
 from timesformer.errors import UserError
 
 log = logging.getLogger("timesformer")
@@ -14,25 +15,7 @@ log = logging.getLogger("timesformer")
 
 def stem(path: str) -> str:
     """The last part of `path`, without the extension if that is one of a video."""
-    name = os.path.basename(path)
-    base, extension = os.path.splitext(name)
-    return base if extension.lower() in VIDEO_EXTENSIONS else name
-
-
-def videos_below(folder: str) -> Iterator[str]:
-    """The video files below `folder`, relative to it, sorted within each folder; follows links."""
-    seen: set[str] = set()
-    for place, folders, names in os.walk(_checked(folder), followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:  # a link that leads back to where it lies would be followed for ever
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        inside = "" if place == folder else os.path.relpath(place, folder)
-        for name in sorted(names):
-            if name.lower().endswith(VIDEO_EXTENSIONS):
-                yield os.path.join(inside, name)
+    return without_extension(os.path.basename(path))
 
 
 def find_below(
@@ -41,11 +24,11 @@ def find_below(
     """For each wanted name that a video below `folder` has: the video, relative to `folder`.
 
     `name_of` says the name of a relative path. Of several videos of one name the first one counts,
-    in the order of folders and names, and the log says so.
+    in the natural order of paths, and the log says so. A folder of frames is a video too.
     """
     found: dict[str, str] = {}
     others: list[str] = []
-    for path in videos_below(folder):
+    for path in find_videos(_checked(folder)).videos:
         name = name_of(path)
         if name in wanted and found.setdefault(name, path) != path:
             others.append(path)
@@ -76,15 +59,16 @@ def find_in(folder: str, names: Sequence[str]) -> list[str]:
 def find_alike(folder: str, paths: Sequence[str]) -> list[str]:
     """The relative `paths` as they are written in `folder`, should case or extension differ there.
 
-    A path like no video there comes back as it is.
+    So ``a/x.avi`` may be the folder of frames ``a/x``. A path like no video there comes back as it
+    is.
     """
-    present = list(videos_below(folder))
+    present = find_videos(_checked(folder)).videos
     exact, alike = set(present), {_plain(path): path for path in reversed(present)}
     return [path if path in exact else alike.get(_plain(path), path) for path in paths]
 
 
 def _plain(path: str) -> str:
-    return os.path.splitext(path)[0].casefold()
+    return without_extension(path).casefold()
 
 
 def _checked(folder: str) -> str:

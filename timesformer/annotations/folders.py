@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-import os
 import re
 from bisect import bisect_right
 from collections import Counter
@@ -22,7 +21,7 @@ from itertools import accumulate
 import numpy as np
 import numpy.typing as npt
 
-from timesformer.annotations.places import VIDEO_EXTENSIONS, natural_order
+from timesformer.annotations.places import natural_order, without_extension
 from timesformer.annotations.table import PackedStrings, VideoList
 from timesformer.annotations.tree import Found, find_videos
 from timesformer.errors import UserError
@@ -31,6 +30,7 @@ log = logging.getLogger("timesformer")
 
 SPLITS = ("train", "val", "test")
 _TRAIN = 0
+_LIKE_SPLITS = frozenset({*SPLITS, "training", "valid", "validation", "dev", "eval", "testing"})
 _NUM_NAMED = 5  # in messages
 
 
@@ -81,8 +81,9 @@ def read_folder(
     chosen = np.flatnonzero(splits == SPLITS.index(split))
     if not len(chosen):
         raise UserError(
-            f"{folder}: none of its {len(labels)} videos is in the split '{split}'. Give it a "
-            "share in DATA.SPLIT_FRACTIONS, or make folders train, val and test."
+            f"{folder}: none of its {len(labels)} videos is in the split '{split}'. Add videos "
+            "(classes of three have one for each split), give the split a share in "
+            "DATA.SPLIT_FRACTIONS, or make folders train, val and test."
         )
     paths = PackedStrings((found.videos[index] for index in chosen), folder=folder)
     return VideoList(paths, labels[chosen], folder, tuple(names))
@@ -124,12 +125,17 @@ def _refuse_empty(folder: str, folders: list[str], top: str, classes: list[str])
 
 def _names(folder: str, classes: Sequence[str], num_classes: int | None) -> dict[str, int]:
     """The classes and their labels."""
-    names = sorted(set(classes), key=lambda name: (natural_order(name), name))
+    names = sorted(set(classes), key=natural_order)
     if len(names) == 1:
         raise UserError(
             f"{folder}: all {len(classes)} videos are of one class, '{names[0]}'. Set "
             "DATA.PATH_TO_DATA_DIR to the folder that holds the class folders, or "
             "DATA.CLASS_PATTERN to what tells the classes apart."
+        )
+    if _LIKE_SPLITS.issuperset(map(str.casefold, names)):
+        raise UserError(
+            f"{folder}: the folders {_some(names)} look like splits, and would be taken for "
+            "classes. Call them train, val and test; all three must be there."
         )
     if num_classes not in (None, len(names)):
         raise UserError(
@@ -196,12 +202,7 @@ def _groups(folder: str, videos: Sequence[str], pattern: str) -> list[str]:
     """
     if pattern:
         return _search(folder, videos, "GROUP_PATTERN", pattern, "group")
-    return [_stem(path) for path in videos]
-
-
-def _stem(path: str) -> str:
-    stem, extension = os.path.splitext(path)
-    return stem if extension.lower() in VIDEO_EXTENSIONS else path
+    return [without_extension(path) for path in videos]
 
 
 def split_by_group(

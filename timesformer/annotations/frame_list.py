@@ -14,6 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from timesformer.annotations.places import FrameRange
+from timesformer.annotations.table import first_line, not_text
 from timesformer.errors import UserError
 
 log = logging.getLogger("timesformer")
@@ -25,8 +26,7 @@ _NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>\d+)(?P<after>[^\d/]*)")
 
 def is_frame_list(path: Path) -> bool:
     """Whether the file begins like one."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().split()[:1] in [[header] for header in _HEADERS]
+    return first_line(path).split()[:1] in [[header] for header in _HEADERS]
 
 
 def read_frame_list(path: Path) -> dict[str, str]:
@@ -61,7 +61,7 @@ def read_frame_list(path: Path) -> dict[str, str]:
 
 def _videos(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     """Line of the first frame, video and frames, for each run of lines of one video."""
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         next(file)
         first_line = 2
         try:
@@ -74,7 +74,7 @@ def _videos(path: Path) -> Iterator[tuple[int, str, list[str]]]:
                 f"{path}, line {_short_line(path)} has not the columns of the header."
             ) from None
         except UnicodeDecodeError as error:
-            raise UserError(f"{path} is not UTF-8 text ({error.reason}).") from None
+            raise not_text(path, error.reason) from None
 
 
 def _short_line(path: Path) -> int:

@@ -7,7 +7,6 @@ video, of which the list says which seconds are meant.
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 import re
@@ -19,14 +18,18 @@ import numpy as np
 
 from timesformer.annotations.csv_list import (
     CLASS_NAMES,
+    BadLine,
     as_spans,
     class_names_beside,
+    columns_of,
     read_video_list,
+    rows_of,
+    span_of,
 )
 from timesformer.annotations.find import find_below, stem
 from timesformer.annotations.places import exists
 from timesformer.annotations.published import class_number, find_file, numbered
-from timesformer.annotations.table import PackedStrings, VideoList, read_lines
+from timesformer.annotations.table import PackedStrings, VideoList, first_line, read_lines
 from timesformer.errors import UserError
 
 log = logging.getLogger("timesformer")
@@ -118,8 +121,7 @@ class _Row:
 
 def _official_header(path: Path) -> list[str]:
     """The columns of an official list; [] if it is another list."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        columns = [column.strip() for column in file.readline().split(",")]
+    columns = columns_of(first_line(path))
     return columns if {"youtube_id", "time_start", "time_end"} <= set(columns) else []
 
 
@@ -173,22 +175,18 @@ def _rows(path: Path, header: list[str]) -> Iterator[_Row]:
     if "label" not in header:
         raise _no_labels(f"{path} has no column 'label'", path)
     label, name, start, end = map(header.index, ("label", "youtube_id", "time_start", "time_end"))
-    reader = csv.reader(read_lines(path))
-    next(reader)
-    for row in reader:
-        if not row:
+    for line, row in rows_of(path, read_lines(path)):
+        if row == header:
             continue
-        where = f"{path}, line {reader.line_num}"
+        where = f"{path}, line {line}"
         if len(row) != len(header) or not row[name]:
             raise UserError(f"{where}: this is not a line of {', '.join(header)}.")
         if not row[label]:
             raise _no_labels(f"{where}: there is no label", path)
         try:
-            yield _Row(reader.line_num, row[label], row[name], float(row[start]), float(row[end]))
-        except ValueError:
-            raise UserError(
-                f"{where}: time_start '{row[start]}' and time_end '{row[end]}' must be seconds."
-            ) from None
+            yield _Row(line, row[label], row[name], *span_of(row[start], row[end]))
+        except BadLine as error:
+            raise UserError(f"{where}: time_{error}") from None
 
 
 def _no_labels(what: str, path: Path) -> UserError:

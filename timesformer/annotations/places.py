@@ -56,8 +56,10 @@ class TarMember:
 
 
 def frame_range(path: str) -> FrameRange | None:
-    """What `path` says, or None if it names no range of frames."""
-    if "[" not in path or (match := _FRAME_RANGE.fullmatch(path)) is None:
+    """What `path` says, or None if it names no range of images: videos may be called ``a[1-2]``."""
+    if "[" not in path or not path.lower().endswith(IMAGE_EXTENSIONS):
+        return None
+    if (match := _FRAME_RANGE.fullmatch(path)) is None:
         return None
     first, last = match["first"], match["last"]
     return FrameRange(match["before"], int(first), int(last), len(first), match["after"])
@@ -79,7 +81,16 @@ def exists(path: str) -> bool:
     return (frames := frame_range(path)) is not None and os.path.exists(frames.files()[0])
 
 
-def natural_order(name: str) -> list[str | int]:
-    """A key that orders ``frame_9.jpg`` before ``frame_10.jpg``: text and numbers in turn."""
+def without_extension(path: str) -> str:
+    """`path`, less its extension if that is one of a video."""
+    base, extension = os.path.splitext(path)
+    return base if extension.lower() in VIDEO_EXTENSIONS else path
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """A key that orders ``frame_9.jpg`` before ``frame_10.jpg``: text and numbers in turn.
+
+    Of names with the same ones (``9.jpg``, ``09.jpg``), the names themselves decide.
+    """
     parts = re.split(r"(\d+)", name)
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name

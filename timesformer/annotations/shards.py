@@ -110,6 +110,8 @@ def _check_index(index: Mapping[str, Any]) -> None:
         raise ValueError("it names a shard that it does not list")
     if not all(name.endswith(".tar") for name in index["shards"]):
         raise ValueError("it names a shard that is no .tar")
+    if min(index["labels"]) < 0:
+        raise ValueError("it has a label below 0")
     len(index["classes"])
 
 

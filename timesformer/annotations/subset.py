@@ -24,7 +24,8 @@ def fraction_of_each_class(videos: VideoList, fraction: float, *, seed: int) -> 
     for label in np.unique(videos.labels):
         members = np.flatnonzero(videos.labels == label)
         order = np.random.default_rng([seed, int(label)]).permutation(members)
-        chosen.append(order[: math.ceil(fraction * len(members))])
+        # 0.07 * 100 is a little more than 7, and not 8.
+        chosen.append(order[: math.ceil(fraction * len(members) - 1e-9)])
     return videos.select(np.sort(np.concatenate(chosen)))
 
 

@@ -58,8 +58,9 @@ class PackedStrings(Sequence[str]):
 
     def _get(self, index: int) -> str:
         start, end = self._ends.values()[index : index + 2]
-        text = self._text.values()[start:end].tobytes()
-        return os.path.join(self._folder, text.decode(errors="surrogateescape"))
+        text = self._text.values()[start:end].tobytes().decode(errors="surrogateescape")
+        # An address, as of a part of a remote shard, lies in no folder.
+        return text if "://" in text else os.path.join(self._folder, text)
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,31 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
     """
     try:
         with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123 - takes any path-like
-            return [line.strip() for line in file]
+            lines = [line.strip() for line in file]
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8 text ({error.reason}). Save it again as UTF-8."
-        ) from None
+        raise not_text(path, error.reason) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    if any("\0" in line for line in lines):  # UTF-16 of plain letters is UTF-8 with zeros between
+        raise not_text(path, "zero bytes")
+    return lines
+
+
+def not_text(path: str | os.PathLike[str], reason: str) -> UserError:
+    return UserError(f"{path} is not UTF-8 text ({reason}). Save it again as UTF-8.")
+
+
+def first_line(path: str | os.PathLike[str]) -> str:
+    """The first line of a list that is neither empty nor a comment, stripped; "" if there is none.
+
+    What is no text is not refused here, but by who reads it all.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:  # noqa: PTH123 - as above
+            lines = (line.strip() for line in file)
+            return next((line for line in lines if line and line[0] != "#"), "")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None

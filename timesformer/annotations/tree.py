@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from timesformer.annotations.places import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, natural_order
 from timesformer.errors import UserError
 
+_OF_THE_DISK = "lost+found"  # of any ext4 disk; only its administrator may look into it
+
 
 @dataclass
 class Found:
@@ -39,7 +41,7 @@ def find_videos(folder: str) -> Found:
     """
     found = Found()
     _look_into(folder, "", frozenset(), found)
-    found.videos.sort(key=lambda path: (natural_order(path), path))
+    found.videos.sort(key=natural_order)
     return found
 
 
@@ -69,9 +71,9 @@ def _entries(folder: str) -> tuple[tuple[int, int], list[str], list[str], list[s
         status = os.stat(folder)
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or entry.name == _OF_THE_DISK:
                     continue
-                if entry.is_dir():
+                if _is_folder(entry):
                     folders.append(entry.name)
                 elif entry.name.lower().endswith(VIDEO_EXTENSIONS):
                     videos.append(entry.name)
@@ -80,6 +82,13 @@ def _entries(folder: str) -> tuple[tuple[int, int], list[str], list[str], list[s
     except OSError as error:
         raise UserError(f"the folder {folder} cannot be read: {error.strerror}.") from None
     return (status.st_dev, status.st_ino), folders, videos, others
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; as a video it will be named as unreadable
+        return False
 
 
 def _join(folder: str, name: str) -> str:

@@ -11,7 +11,7 @@ from fvcore.common.config import CfgNode
 from timesformer.annotations.table import VideoList
 from timesformer.datasets.auto_augment import parse
 from timesformer.datasets.batch import Batch
-from timesformer.datasets.lists import DATASET_REGISTRY, SEGMENTED, read_list
+from timesformer.datasets.lists import DATASET_REGISTRY, DIRECTED, SEGMENTED, read_list
 from timesformer.datasets.on_device import Mixup, Normalizer, RandomErasing, TrainInput
 from timesformer.datasets.sampling import FrameSampling, Segmented, Strided, Uniform
 from timesformer.datasets.sources import open_video
@@ -22,6 +22,7 @@ from timesformer.datasets.transforms import (
     ViewTransform,
 )
 from timesformer.datasets.video import EvaluationViews, TrainingClips, VideoDataset
+from timesformer.errors import UserError
 
 __all__ = ["DATASET_REGISTRY", "build_dataset", "read_list"]
 
@@ -46,11 +47,10 @@ def build_dataset(name: str, cfg: CfgNode, split: str) -> VideoDataset:
 
 def video_dataset(name: str, cfg: CfgNode, split: str, videos: VideoList) -> VideoDataset:
     """The views of `videos` as the config wants them for a split of the data set `name`."""
-    source = partial(
-        open_video, decoder=cfg.DATA.DECODER, frames_fps=cfg.DATA.FRAMES_FPS
-    )
+    source = partial(open_video, decoder=cfg.DATA.DECODER, frames_fps=cfg.DATA.FRAMES_FPS)
     sampling = frame_sampling(name, cfg)
     if split == "train":
+        _refuse_flip(name, cfg)
         return TrainingClips(
             videos,
             source,
@@ -67,6 +67,13 @@ def video_dataset(name: str, cfg: CfgNode, split: str, videos: VideoList) -> Vid
     return EvaluationViews(
         videos, source, sampling, transform, num_clips=cfg.TEST.NUM_ENSEMBLE_VIEWS
     )
+
+
+def _refuse_flip(name: str, cfg: CfgNode) -> None:
+    if name in DIRECTED and cfg.DATA.RANDOM_FLIP:
+        raise UserError(
+            f"DATA.RANDOM_FLIP must be False on {name}: a mirrored 'to left' is a 'to right'."
+        )
 
 
 def frame_sampling(name: str, cfg: CfgNode) -> FrameSampling:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from io import SEEK_END
+from itertools import chain
+from operator import attrgetter
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -39,12 +40,13 @@ def indexed(
     if not has_index or context.codec.canonical_name == "vp8" or not may_trust(container, context):
         return None
     entries = _entries(stream)
-    with open_file() as file:
-        file_size = file.seek(0, SEEK_END)
-        if not _is_complete(entries, stream.frames, file_size):
-            return None
-        num_packets = len(entries.pos)
-        offsets = 0 if is_avi else _reordering(file, file_size, stream.id, num_packets)
+    if not _is_complete(entries, stream.frames, container.size):
+        return None
+    if is_avi:
+        offsets: np.ndarray | None = np.zeros_like(entries.pos)
+    else:
+        with open_file() as file:
+            offsets = _reordering(file, container.size, stream.id, len(entries.pos))
     if offsets is None:
         return None
     header = 8 if is_avi else 0  # of each packet, which the index points to
@@ -68,8 +70,8 @@ class _Entries(NamedTuple):
 
 
 def _entries(stream: VideoStream) -> _Entries:
-    rows = [(entry.timestamp, entry.pos, entry.size, entry.flags) for entry in stream.index_entries]
-    return _Entries(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
+    values = chain.from_iterable(map(attrgetter(*_Entries._fields), stream.index_entries))
+    return _Entries(*np.fromiter(values, dtype=np.int64).reshape(-1, 4).T)
 
 
 def _is_complete(entries: _Entries, promised: int, file_size: int) -> bool:

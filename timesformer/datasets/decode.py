@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Container, Generator, Iterator, Sequence
+from collections.abc import Collection, Container, Generator, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from itertools import dropwhile, islice
@@ -63,6 +63,7 @@ class VideoReader:
 
     Attributes:
         path: the file, as given; with `data`, only a name for messages.
+        source: the same, and `data`.
         num_frames: frames that a full decode yields, whatever the header says. Never changes: a
             packet that is found to yield none still counts, and `read` says what is missing.
         fps: average frame rate in frames per second; 30 where the file states none.
@@ -79,16 +80,16 @@ class VideoReader:
 
     def __init__(self, path: str, data: bytes | None = None) -> None:
         self.path = path
-        self._source = Source(path, data)
-        self._container, self._stream = open_stream(self._source, lenient=False)
+        self.source = Source(path, data)
+        self._container, self._stream = open_stream(self.source, lenient=False)
         try:
-            self._layout = _layout(self._source, self._container, self._stream)
+            self._layout = _layout(self.source, self._container, self._stream)
             self._is_trusted = self.is_indexed
             self._kept: list[VideoFrame] = []
             if self._layout is not None:
                 self.num_frames = self._layout.num_frames
             else:
-                self.num_frames, self._kept = _count_frames(self._source)
+                self.num_frames, self._kept = _count_frames(self.source)
             if self.num_frames == 0:
                 raise UnreadableVideo(path, "it holds no frame")
         except BaseException:
@@ -133,19 +134,31 @@ class VideoReader:
         """Frames `first` to `end` (exclusive), RGB, uint8 (H, W, 3), one after the other.
 
         Each with its time in seconds, where it is known. All of the video up to `end` is decoded,
-        so that any damage is met.
+        so that any damage is met; but for a part, that before it, where the packets are trusted.
 
         Raises:
             UnreadableVideo: the decoder fails, or patches up a picture, which `read` lets pass
                 where a full decode does.
         """
         reformatter = VideoReformatter()
-        with closing(_decode(self._source)) as frames:
-            for index, frame in enumerate(islice(frames, first, end), start=first):
+        with closing(self._frames(first, end)) as frames:
+            for index, frame in enumerate(frames, start=first):
                 if frame.is_corrupt:
                     raise UnreadableVideo(self.path, f"frame {index} is damaged")
                 picture = to_rgb(self.path, frame, reformatter)
                 yield np.ascontiguousarray(picture), _time(frame, self._stream)
+
+    def _frames(self, first: int, end: int | None) -> Generator[VideoFrame, None, None]:
+        if first and self._layout is not None and self._is_trusted:
+            try:
+                for frame in _decode_from(self.source, self._layout, first, end):
+                    yield frame
+                    first += 1
+                return
+            except (_Surprise, av.FFmpegError):
+                self._is_trusted = False
+        with closing(_decode(self.source)) as frames:
+            yield from islice(frames, first, end)
 
     def close(self) -> None:
         """Close the file. Reading afterwards is an error."""
@@ -162,13 +175,13 @@ class VideoReader:
         if self._layout is not None and self._is_trusted:
             try:
                 return _read_selected(
-                    self._source, self._container, self._stream, self._layout, wanted
+                    self.source, self._container, self._stream, self._layout, wanted
                 )
             except (_Surprise, av.FFmpegError):
                 # A lying key frame flag and damage look alike. The full decode tells them apart,
                 # and stays in use for this file.
                 self._is_trusted = False
-        return _read_counted(self._source, wanted, self._kept)
+        return _read_counted(self.source, wanted, self._kept)
 
 
 def decode_all(path: str, data: bytes | None = None) -> np.ndarray:
@@ -220,19 +233,48 @@ def _read_selected(
     wanted: set[int],
 ) -> Pictures:
     """The frames `wanted` by index; `_Surprise` where the file is not as the layout says."""
+    pictures = Pictures(source.path, wanted)
+    for index, frame in _selected(source, container, stream, layout, wanted):
+        pictures.add(index, frame)
+    if not pictures.are_complete:
+        raise _Surprise
+    return pictures
+
+
+def _decode_from(
+    source: Source, layout: Layout, first: int, end: int | None
+) -> Iterator[VideoFrame]:
+    """Frames `first` to `end` (exclusive) in their order; `_Surprise` as above."""
+    wanted = range(layout.num_frames)[first:end]
+    # A container of its own: whoever takes the frames may `read` in between.
+    container, stream = open_stream(source, lenient=False)
+    with container:
+        expected = iter(wanted)
+        for index, frame in _selected(source, container, stream, layout, wanted):
+            if index != next(expected, None):
+                raise _Surprise
+            yield frame
+        if next(expected, None) is not None:
+            raise _Surprise
+
+
+def _selected(
+    source: Source,
+    container: InputContainer,
+    stream: VideoStream,
+    layout: Layout,
+    wanted: Collection[int],
+) -> Iterator[tuple[int, VideoFrame]]:
+    """The frames `wanted` and their indices, as they come."""
     packets = {layout.frame_packets[index]: index for index in wanted}
     index_at = {layout.pts[packet]: index for packet, index in packets.items()}
-    pictures = Pictures(source.path, wanted)
     for run in layout.runs(packets):
         container.seek(layout.pts[run.first], stream=stream)  # clears the decoder, too
         found = _packets_from(layout, run, packets_of(source, container, stream))
         frames = _decode_run(stream.codec_context, found, run, packets)
         for frame in _checked(frames, layout.pts[run.first]):
             if frame.pts in index_at:
-                pictures.add(index_at[frame.pts], frame)
-    if not pictures.are_complete:
-        raise _Surprise
-    return pictures
+                yield index_at[frame.pts], frame
 
 
 def _packets_from(

@@ -83,4 +83,8 @@ def _images(folder: str) -> list[str]:
         names = sorted(os.listdir(folder), key=natural_order)
     except OSError as error:
         raise UnreadableVideo(folder, error.strerror or type(error).__name__) from None
-    return [os.path.join(folder, name) for name in names if name.lower().endswith(IMAGE_EXTENSIONS)]
+    return [
+        os.path.join(folder, name)
+        for name in names
+        if name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
+    ]

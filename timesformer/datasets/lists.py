@@ -36,9 +36,12 @@ SPLITS = ("train", "val", "test")
 # labels were not published with them: papers report on the validation list.
 SEGMENTED = TESTED_ON_VAL = ("ssv2", "ssv1", "jester")
 
+# Data sets with classes such as "left to right", of which a mirrored video shows the opposite.
+DIRECTED = ("ssv2", "ssv1", "jester", "motion_shapes")
+
 # Data sets with lists of their own kind. Where a list of this framework lies in their place, as
 # tools/prepare_dataset.py writes it, that is read, and everything else stays as for the data set.
-PUBLISHED = ("ssv2", "ssv1", "jester", "diving48", "ucf101", "hmdb51")
+REPLACED_BY_LISTS = ("ssv2", "ssv1", "jester", "diving48", "ucf101", "hmdb51", "shards")
 
 DATASET_REGISTRY: Registry[Callable[[CfgNode, str], VideoList]] = Registry("data set")
 
@@ -68,7 +71,7 @@ def reader_of(name: str, cfg: CfgNode, split: str) -> Callable[[CfgNode, str], V
     folder = cfg.DATA.PATH_TO_DATA_DIR
     if has_index(folder, split):
         return shards
-    if name in PUBLISHED and is_own_list(os.path.join(folder, f"{split}.csv")):
+    if name in REPLACED_BY_LISTS and is_own_list(os.path.join(folder, f"{split}.csv")):
         return video_csv
     return read
 
@@ -219,10 +222,6 @@ def shards(cfg: CfgNode, split: str) -> VideoList:
 @DATASET_REGISTRY.register("motion_shapes")
 def motion_shapes(cfg: CfgNode, split: str) -> VideoList:
     """The embedded data set, made in PATH_TO_DATA_DIR when it is not there yet."""
-    if cfg.DATA.RANDOM_FLIP:
-        raise UserError(
-            "DATA.RANDOM_FLIP must be False on MotionShapes: a mirrored 'left' is a 'right'"
-        )
     ensure_motion_shapes(cfg.DATA.PATH_TO_DATA_DIR)
     return video_csv(cfg, split)
 

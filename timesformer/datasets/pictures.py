@@ -62,7 +62,7 @@ def to_rgb(path: str, frame: VideoFrame, reformatter: VideoReformatter) -> np.nd
     content = np.frombuffer(plane, dtype=np.uint8)  # type: ignore[call-overload]  # it is a buffer
     lines = content.reshape(plane.height, plane.line_size)
     picture = lines[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
-    return np.rot90(picture, quarter_turns)
+    return np.rot90(picture, quarter_turns) if quarter_turns else picture
 
 
 def require_one_size(path: str, pictures: list[np.ndarray]) -> None:

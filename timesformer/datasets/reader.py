@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+from timesformer.errors import UnreadableVideo
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # of typing from Python 3.11 on
@@ -47,7 +50,7 @@ class Reader(Protocol):
         RGB, uint8 (H, W, 3), and seconds, or None where they are not known.
 
         Raises:
-            UnreadableVideo: anything up to `end` cannot be decoded.
+            UnreadableVideo: anything that they depend on cannot be decoded.
         """
 
     def __enter__(self) -> Self: ...
@@ -59,3 +62,21 @@ class Reader(Protocol):
         traceback: TracebackType | None,
         /,
     ) -> None: ...
+
+
+def frames_between(reader: Reader, start: float, end: float) -> tuple[int, int]:
+    """The first frame from `start` on and the first one from `end` on, in seconds.
+
+    NaN is the video's own start or end, as in `VideoList.spans`.
+
+    Raises:
+        UnreadableVideo: there is no frame between them.
+    """
+    first = 0 if math.isnan(start) else reader.frame_at(start)
+    stop = reader.num_frames if math.isnan(end) else reader.frame_at(end)
+    if first >= stop:
+        span = "" if math.isnan(start) else f" from {start:g} s"
+        span += "" if math.isnan(end) else f" to {end:g} s"
+        seconds = reader.num_frames / reader.fps
+        raise UnreadableVideo(reader.path, f"it has no frame{span}: it is {seconds:.1f} s long")
+    return first, stop

@@ -5,7 +5,6 @@ V views, C channels, T frames, S side of the crop.
 
 from __future__ import annotations
 
-import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from torch.utils.data import Dataset
 
 from timesformer.annotations.table import VideoList
 from timesformer.datasets.batch import Failure, Item
-from timesformer.datasets.reader import Reader
+from timesformer.datasets.reader import Reader, frames_between
 from timesformer.datasets.sampler import Request
 from timesformer.datasets.sampling import FrameSampling, Timeline
 from timesformer.datasets.transforms import ClipTransform, ViewTransform
@@ -65,18 +64,7 @@ class VideoDataset(Dataset[Item], ABC):
         """The first frame of the part of the file that is meant, and that part's timeline."""
         first, end = 0, reader.num_frames
         if self.videos.spans is not None:
-            start_seconds, end_seconds = self.videos.spans[index]
-            if not math.isnan(start_seconds):
-                first = reader.frame_at(start_seconds)
-            if not math.isnan(end_seconds):
-                end = reader.frame_at(end_seconds)
-            if first >= end:
-                seconds = reader.num_frames / reader.fps
-                raise UnreadableVideo(
-                    reader.path,
-                    f"it has no frame from {start_seconds} s to {end_seconds} s: it is "
-                    f"{seconds:.1f} s long",
-                )
+            first, end = frames_between(reader, *self.videos.spans[index])
         return first, Timeline(end - first, reader.fps, reader.ticks_per_frame)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from timesformer.errors import UserError
 
@@ -17,7 +17,7 @@ _DATA = (
 )
 
 
-def parser_for(description: str, *, timeout: float) -> argparse.ArgumentParser:
+def parser_for(description: str, *, timeout: float, unit: str = "video") -> argparse.ArgumentParser:
     """A parser that knows which data set, which splits and how many processes."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -26,13 +26,13 @@ def parser_for(description: str, *, timeout: float) -> argparse.ArgumentParser:
     parser.add_argument("--cfg", metavar="FILE", help="YAML file")
     parser.add_argument("--splits", default="train,val,test", help="which lists; not of csv files")
     parser.add_argument("--workers", type=int, default=_num_cores(), help="processes")
-    parser.add_argument("--timeout", type=float, default=timeout, help="seconds for one video")
+    parser.add_argument("--timeout", type=float, default=timeout, help=f"seconds for one {unit}")
     return parser
 
 
-def add_making(parser: argparse.ArgumentParser) -> None:
-    """What the tools that make data sets have in common."""
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make")
+def add_making(parser: argparse.ArgumentParser, out: str = "folder to make") -> None:
+    """What the tools that make data sets have in common; `out` is help."""
+    parser.add_argument("--out", required=True, metavar="DIR", help=out)
     parser.add_argument(
         "--max-failed-fraction", type=float, default=0.05, help="of videos may be unreadable"
     )
@@ -41,6 +41,8 @@ def add_making(parser: argparse.ArgumentParser) -> None:
 
 def run(tool: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> None:
     """Run a tool with its log on standard output; exit with what it returns, or a sentence."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name may be no UTF-8, or a log be ASCII
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", stream=sys.stdout)
     logging.getLogger("timesformer").setLevel(logging.INFO)
     try:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from timesformer.errors import UserError
-from timesformer.preparation.clips import Clip, clips_of
+from timesformer.preparation.clips import Clip, clips_of, is_listable
 from timesformer.preparation.facts import Facts, Line
 from timesformer.preparation.lists import (
     DataSet,
@@ -60,8 +60,10 @@ def check_dataset(
         Whether nothing was quarantined.
 
     Raises:
-        UserError: `out` holds something else, or cannot be written to.
+        UserError: `out` holds something else, or cannot be written to; or `min_frames` is below 1.
     """
+    if min_frames < 1:
+        raise UserError(f"--min-frames is {min_frames}; it must be 1 or more.")
     _check_folder(out, data)
     lines = _lines(data)
     clips = _by_path(lines)
@@ -139,6 +141,8 @@ def _problem(line: Line, frames: int, min_frames: int, data: DataSet) -> str:
     """Why a line is to be left out; "" if it is not. What is before the colon is its kind."""
     if data.num_classes is not None and not 0 <= line.label < data.num_classes:
         return f"label outside: {line.label} is not one of 0 to {data.num_classes - 1}"
+    if not is_listable(line.clip.path):
+        return "unlistable: its name has a line break, no UTF-8, or a space at its end; rename it"
     if line.facts.problem:
         return line.facts.problem
     if frames < min_frames:

@@ -11,7 +11,7 @@ from timesformer.annotations.csv_list import read_video_list
 from timesformer.annotations.table import VideoList
 from timesformer.config import load_config
 from timesformer.config.load import pair_up
-from timesformer.datasets.lists import PUBLISHED, SEGMENTED, SPLITS, read_list
+from timesformer.datasets.lists import REPLACED_BY_LISTS, SEGMENTED, SPLITS, read_list
 from timesformer.errors import UserError
 from timesformer.preparation.lists import DataSet
 
@@ -37,9 +37,10 @@ def choose(words: Sequence[str], cfg_path: str | None, splits: str) -> DataSet:
     if names and all(name.endswith(".csv") for name in names):
         return _csv_files(names, cfg, num_classes)
     if len(names) > 1 or not (names or cfg_path):
+        said = f"'{' '.join(names)}'" if names else "The command"
         raise UserError(
-            f"'{' '.join(names)}' names no data set: give the name of one (ucf101, video_csv, …), "
-            "csv files, or a config with --cfg; then KEY VALUE pairs."
+            f"{said} names no data set: give the name of one (ucf101, video_csv, …), csv files, or "
+            "a config with --cfg; then KEY VALUE pairs."
         )
     return _registered(names[0] if names else cfg.TRAIN.DATASET, cfg, num_classes, wanted)
 
@@ -66,7 +67,7 @@ def _registered(name: str, cfg: CfgNode, num_classes: int | None, splits: Sequen
     cfg.defrost()
     cfg.MODEL.NUM_CLASSES = None  # any: a label outside is for a check to report, with all others
     lists = {split: read_list(name, cfg, split) for split in splits}
-    own_name = name if name in PUBLISHED else "video_csv"
+    own_name = name if name in REPLACED_BY_LISTS else "video_csv"
     keys = ("DATA.SAMPLING", "segments") if name in SEGMENTED else ()
     return DataSet(lists, num_classes or _named(lists), cfg.DATA.FRAMES_FPS, own_name, keys)
 

@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from timesformer.annotations.places import VIDEO_EXTENSIONS, frame_range, tar_member
+from timesformer.annotations.remote import is_address
 from timesformer.annotations.table import VideoList
 from timesformer.datasets.frame_folder import FrameFolder
 
 _CHUNK = 1 << 20
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # the last are bytes that are no UTF-8
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,11 @@ class Clip:
 
 
 def clips_of(videos: VideoList) -> list[Clip]:
-    """One for each line of the list, with absolute paths."""
+    """One for each line of the list, with absolute paths, or addresses."""
     if videos.spans is None:
-        return [Clip(os.path.abspath(path)) for path in videos.paths]
+        return [Clip(_absolute(path)) for path in videos.paths]
     return [
-        Clip(os.path.abspath(path), _seconds(start), _seconds(end))
+        Clip(_absolute(path), _seconds(start), _seconds(end))
         for path, (start, end) in zip(videos.paths, videos.spans, strict=True)
     ]
 
@@ -42,6 +44,10 @@ def clips_of(videos: VideoList) -> list[Clip]:
 def distinct(lists: Mapping[str, Sequence[Clip]]) -> list[Clip]:
     """The clips of all splits, each once, in the order of the lists."""
     return list(dict.fromkeys(clip for clips in lists.values() for clip in clips))
+
+
+def _absolute(path: str) -> str:
+    return path if is_address(path) else os.path.abspath(path)
 
 
 def _seconds(value: float) -> float | None:
@@ -86,15 +92,22 @@ def _stem(clip: Clip) -> str:
     stem, extension = os.path.splitext(path)
     if extension.lower() not in VIDEO_EXTENSIONS:
         stem = path
+    if is_address(stem):
+        stem = f"/{stem.partition('://')[2].lstrip('/')}"
     if clip.start is None and clip.end is None:
         return stem
     end = "end" if clip.end is None else f"{clip.end:010.3f}"
     return f"{stem}_{clip.start or 0:010.3f}-{end}"
 
 
+def is_listable(path: str) -> bool:
+    """Whether a line of a list can hold the path, and gives the same back."""
+    return path == path.strip() and not _UNPRINTABLE.search(path)
+
+
 def _printable(name: str) -> str:
-    """Without what no list can hold: control characters, what is no Unicode, spaces at the ends."""
-    name = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "_", name)
+    """A name that any list can hold, of a clip whose path may be another matter."""
+    name = _UNPRINTABLE.sub("_", name)
     return "/".join(part.strip() or "_" for part in name.split("/"))
 
 
@@ -114,7 +127,10 @@ def _alternatives(name: str, extension: str) -> Iterator[str]:
 
 
 def stamp(path: str) -> list[int]:
-    """Size and time of change of the file or folder that holds a video; [] if it is not there."""
+    """Size and time of change of the file or folder that holds a video.
+
+    [] if it is not there, or at an address: what lies there is told apart by its name alone.
+    """
     if (member := tar_member(path)) is not None:
         path = member.tar
     elif (frames := frame_range(path)) is not None:
@@ -134,23 +150,14 @@ def size_of(path: str) -> int:
 
 
 def contents(path: str) -> Iterator[bytes]:
-    """The bytes of a video, piece by piece."""
-    if (member := tar_member(path)) is not None:
-        yield from _pieces(member.tar, member.offset, member.size)
-        return
-    for file in _files(path):
-        yield from _pieces(file, 0, os.path.getsize(file))
+    """The bytes of a file, or of all images of a folder, piece by piece."""
+    for name in _files(path):
+        with open(name, "rb") as file:  # noqa: PTH123 - paths are strings throughout
+            while piece := file.read(_CHUNK):
+                yield piece
 
 
 def _files(path: str) -> Iterable[str]:
     if frame_range(path) is not None or os.path.isdir(path):
         return FrameFolder(path, fps=1).files
     return [path]
-
-
-def _pieces(path: str, offset: int, size: int) -> Iterator[bytes]:
-    with open(path, "rb") as file:  # noqa: PTH123 - as above
-        file.seek(offset)
-        while size > 0 and (piece := file.read(min(size, _CHUNK))):
-            size -= len(piece)
-            yield piece

@@ -15,8 +15,9 @@ class Facts:
         problem: ``missing`` or ``unreadable: …``; "" for a sound one, of which all else is known.
         clip_frames: frames of each clip of it that was asked for.
         digest: of its bytes; equal for equal files.
-        container: FFmpeg's name of the format, ``avi``, ``mov,mp4,…``; "" for folders of frames
-            and what lies in a tar. `codec` likewise.
+        container: FFmpeg's name of the format, ``avi``, ``mov,mp4,…``; "" for folders of frames.
+            `codec` likewise.
+        gap: the longest time without a frame, in seconds; see `header.Header`.
         is_misnamed: whether the ending of its name belongs to another container.
     """
 
@@ -30,6 +31,7 @@ class Facts:
     digest: str = ""
     container: str = ""
     codec: str = ""
+    gap: float = 0.0
     is_misnamed: bool = False
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import av
 
 from timesformer.annotations.places import exists, tar_member
-from timesformer.datasets.opening import Source, open_stream
+from timesformer.datasets.decode import VideoReader
 from timesformer.datasets.reader import Reader
 from timesformer.errors import UnreadableVideo
 from timesformer.preparation.clips import Clip, contents
 from timesformer.preparation.facts import Facts
+from timesformer.preparation.header import Header, read_header
 from timesformer.preparation.pictures import frames_of, one_by_one, open_whole
-
-_HEAD = 512  # bytes that tell whether a file is text
 
 
 def probe(frames_fps: float, clips: Sequence[Clip]) -> Facts:
@@ -28,20 +27,16 @@ def probe(frames_fps: float, clips: Sequence[Clip]) -> Facts:
         with open_whole(path, frames_fps=frames_fps) as reader:
             return _facts(reader, clips)
     except UnreadableVideo as error:
-        return Facts(f"unreadable: {_what_it_is(path) or error.reason}")
+        return Facts(f"unreadable: {error.reason}")
     except OSError as error:
         return Facts(f"unreadable: {error.strerror}")
 
 
 def _facts(reader: Reader, clips: Sequence[Clip]) -> Facts:
-    path = clips[0].path
     frames, (height, width) = _decode(reader)
-    if frames < reader.num_frames:
-        raise UnreadableVideo(
-            path, f"its packets promise {reader.num_frames} frames, and {frames} decode"
-        )
-    container, codec = _container(path)
-    digest, size = _digest(path)
+    source = reader.source if isinstance(reader, VideoReader) else None
+    header = read_header(source) if source else Header("", "")
+    digest, size = _digest([source.data] if source and source.data else contents(reader.path))
     return Facts(
         clip_frames=tuple(_length(reader, clip) for clip in clips),
         frames=frames,
@@ -50,9 +45,10 @@ def _facts(reader: Reader, clips: Sequence[Clip]) -> Facts:
         height=height,
         bytes=size,
         digest=digest,
-        container=container,
-        codec=codec,
-        is_misnamed=_is_misnamed(path, container),
+        container=header.container,
+        codec=header.codec,
+        gap=header.gap,
+        is_misnamed=_is_misnamed(reader.path, header.container),
     )
 
 
@@ -69,16 +65,7 @@ def _length(reader: Reader, clip: Clip) -> int:
         first, end = frames_of(reader, clip)
     except UnreadableVideo:
         return 0
-    return (reader.num_frames if end is None else end) - first
-
-
-def _container(path: str) -> tuple[str, str]:
-    """Names of the container and the codec of a file."""
-    if not os.path.isfile(path):
-        return "", ""
-    container, stream = open_stream(Source(path), lenient=True)
-    with container:
-        return container.format.name, stream.codec_context.codec.canonical_name
+    return end - first
 
 
 def _is_misnamed(path: str, container: str) -> bool:
@@ -86,29 +73,17 @@ def _is_misnamed(path: str, container: str) -> bool:
 
     Formats for which it knows none, as MPEG's, are taken at their word.
     """
+    member = tar_member(path)
+    extension = os.path.splitext(member.name if member else path)[1].lower().lstrip(".")
     known = av.ContainerFormat(container.split(",")[0], "r").extensions if container else set()
     if "mp4" in known:
         known = known | {"m4v"}
-    return bool(known) and os.path.splitext(path)[1].lower().lstrip(".") not in known
+    return bool(known) and extension not in known
 
 
-def _digest(path: str) -> tuple[str, int]:
+def _digest(pieces: Iterable[bytes]) -> tuple[str, int]:
     digest, size = hashlib.blake2b(digest_size=16), 0
-    for piece in contents(path):
+    for piece in pieces:
         digest.update(piece)
         size += len(piece)
     return digest.hexdigest(), size
-
-
-def _what_it_is(path: str) -> str:
-    """Says so where an unreadable file is empty, or text: most often the page of an error."""
-    if tar_member(path) is not None or not os.path.isfile(path):
-        return ""
-    with open(path, "rb") as file:  # noqa: PTH123 - paths are strings throughout
-        head = file.read(_HEAD)
-    if not head:
-        return "it is empty"
-    if all(byte >= 32 or byte in b"\t\r\n" for byte in head):
-        first = head.decode("utf-8", "replace").split("\n")[0].strip()
-        return f"it is text: '{first[:60]}'"
-    return ""

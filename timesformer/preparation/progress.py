@@ -11,13 +11,20 @@ _SECONDS_BETWEEN_LINES_OF_A_LOG = 60
 
 
 def progress(total: int, title: str) -> tqdm[Any]:
-    """A bar on a terminal; elsewhere, as in the log of a job, the same once a minute."""
-    watched = sys.stderr.isatty()
-    return tqdm(
-        total=total,
-        desc=title,
-        unit="video",
-        leave=False,
-        mininterval=0.1 if watched else _SECONDS_BETWEEN_LINES_OF_A_LOG,
-        dynamic_ncols=watched,
-    )
+    """A bar on a terminal; elsewhere, as in the log of a job, a line once a minute."""
+    if sys.stderr.isatty():
+        return tqdm(total=total, desc=title, unit="video", leave=False, dynamic_ncols=True)
+    seconds = _SECONDS_BETWEEN_LINES_OF_A_LOG
+    return _Lines(total=total, desc=title, unit="video", mininterval=seconds, delay=seconds)
+
+
+class _Lines(tqdm):
+    """Writes each state on a line of its own, where `tqdm` would write over the one before."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        self.fp.write(f"{self}\n")
+        self.fp.flush()
+        return True
+
+    def close(self) -> None:
+        self.disable = True  # the end is said by the tool itself

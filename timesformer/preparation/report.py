@@ -12,6 +12,7 @@ from timesformer.preparation.facts import Facts, Line
 from timesformer.preparation.lists import DataSet
 
 _SHOWN = 10  # examples in the text; the files have all
+_LONG_GAP = 0.5  # seconds without a frame; recordings of a screen have it, too
 
 
 def report(data: DataSet, lines: Sequence[Line]) -> dict[str, Any]:
@@ -20,6 +21,7 @@ def report(data: DataSet, lines: Sequence[Line]) -> dict[str, Any]:
     ``splits``: for each, lines, quarantined and labels (name to number of sound clips).
     ``classes_without_training_videos``: names. ``quarantined``: number of each kind.
     ``videos``: what the sound files are. ``misnamed``: their paths and containers.
+    ``gaps``: paths and seconds of those with a long time without a frame.
     ``duplicates``: groups of equal content, see `_duplicates`.
     """
     sound = [line for line in lines if not line.problem]
@@ -35,6 +37,7 @@ def report(data: DataSet, lines: Sequence[Line]) -> dict[str, Any]:
         ],
         "videos": _videos(list(facts.values())),
         "misnamed": {path: fact.container for path, fact in facts.items() if fact.is_misnamed},
+        "gaps": {path: round(f.gap, 3) for path, f in facts.items() if f.gap > _LONG_GAP},
         "duplicates": _duplicates(lines),
     }
 
@@ -124,15 +127,19 @@ def _member(line: Line) -> dict[str, Any]:
 
 def as_text(numbers: Mapping[str, Any]) -> str:
     """A page for a person."""
-    parts = (_splits_text, _videos_text, _quarantine_text, _misnamed_text, _duplicates_text)
+    parts = (
+        *(_splits_text, _videos_text, _quarantine_text),
+        *(_misnamed_text, _gaps_text, _duplicates_text),
+    )
     return "".join(f"{line}\n" for part in parts for line in part(numbers))
 
 
 def _splits_text(numbers: Mapping[str, Any]) -> Iterator[str]:
     for split, values in numbers["splits"].items():
         counts = values["labels"].values()
-        spread = f", {min(counts)} to {max(counts)} clips each" if counts else ""
-        yield f"{split}: {values['lines']} clips of {len(counts)} classes{spread}"
+        left_out = f", {values['quarantined']} of them left out" if values["quarantined"] else ""
+        spread = f"{min(counts)} to {max(counts)} clips in each of " if counts else ""
+        yield f"{split}: {values['lines']} clips{left_out}; {spread}{len(counts)} classes"
     if untrained := numbers["classes_without_training_videos"]:
         yield f"Without a training video: {_some(untrained)}"
 
@@ -162,13 +169,19 @@ def _quarantine_text(numbers: Mapping[str, Any]) -> Iterator[str]:
     for line in numbers["left_out"][:_SHOWN]:
         yield f"  {line['split']}: {line['path']}: {line['reason']}"
     if len(numbers["left_out"]) > _SHOWN:
-        yield f"  and {len(numbers['unreadable']) - _SHOWN} more"
+        yield f"  and {len(numbers['left_out']) - _SHOWN} more"
 
 
 def _misnamed_text(numbers: Mapping[str, Any]) -> Iterator[str]:
     if misnamed := numbers["misnamed"]:
         names = [f"{path} is {container}" for path, container in misnamed.items()]
         yield f"Readable, but with the ending of another format: {_some(names)}"
+
+
+def _gaps_text(numbers: Mapping[str, Any]) -> Iterator[str]:
+    if gaps := numbers["gaps"]:
+        longest = [f"{path} ({gaps[path]:.1f} s)" for path in sorted(gaps, key=gaps.__getitem__)]
+        yield f"Without a frame for long, by damage or as recorded: {_some(longest[::-1])}"
 
 
 def _duplicates_text(numbers: Mapping[str, Any]) -> Iterator[str]:

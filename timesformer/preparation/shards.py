@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import re
-import stat
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -31,8 +30,9 @@ from timesformer.annotations.table import VideoList
 from timesformer.datasets.decode import VideoReader
 from timesformer.datasets.shard_member import read_member
 from timesformer.errors import UnreadableVideo, UserError
-from timesformer.preparation.clips import Clip, clips_of
+from timesformer.preparation.clips import Clip, clips_of, size_of, stamp
 from timesformer.preparation.destination import Destination, writing_to
+from timesformer.preparation.header import read_header
 from timesformer.preparation.lists import DataSet, write_quarantine
 from timesformer.preparation.progress import progress
 from timesformer.preparation.workers import How, Lost
@@ -48,14 +48,14 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 class Sample:
     """A video to pack: its place in the list, where it lies, its class, its bytes.
 
-    `stamp` is the size and the time of change of the file, in nanoseconds.
+    `stamp` is that of the file, see `clips.stamp`.
     """
 
     number: int
     clip: Clip
     label: int
     size: int
-    stamp: tuple[int, int]
+    stamp: list[int]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ def make_shards(data: DataSet, out: str, *, shard_bytes: int, seed: int, how: Ho
         UserError: `out` holds other shards or cannot be written to; a video is a folder of frames;
             or more videos than allowed cannot be read.
     """
+    if seed < 0:
+        raise UserError(f"--seed is {seed}; it must be 0 or more.")
     with writing_to(out) as place:
         for split, videos in data.lists.items():
             _make_split(place, split, videos, shard_bytes, seed, how)
@@ -142,15 +144,12 @@ def _samples(videos: VideoList) -> tuple[list[Sample], dict[int, str]]:
 
 def _sample(number: int, clip: Clip, label: int) -> Sample:
     """A video with its size; OSError if it is not there, UserError if it is no file."""
-    member = tar_member(clip.path)
-    status = None if frame_range(clip.path) else os.stat(member.tar if member else clip.path)
-    if status is None or stat.S_ISDIR(status.st_mode):
+    if frame_range(clip.path) is not None or os.path.isdir(clip.path):
         raise UserError(
             f"'{clip.path}' is a folder of frames, and shards hold video files. Make some of the "
             "frames first, with tools/prepare_dataset.py."
         )
-    size = member.size if member else status.st_size
-    return Sample(number, clip, label, size, (status.st_size, status.st_mtime_ns))
+    return Sample(number, clip, label, size_of(clip.path), stamp(clip.path))
 
 
 def _plan(split: str, samples: Sequence[Sample], shard_bytes: int, seed: int) -> Iterator[Shard]:
@@ -350,8 +349,9 @@ def _checked_bytes(path: str) -> bytes:
         data = Path(path).read_bytes() if member is None else read_member(member)
     except OSError as error:
         raise UnreadableVideo(path, error.strerror or type(error).__name__) from error
-    with VideoReader(path, data):
-        return data
+    with VideoReader(path, data) as reader:
+        read_header(reader.source)
+    return data
 
 
 def _member_name(sample: Sample) -> str:

@@ -77,7 +77,8 @@ def save_html(path: Path, strips: Sequence[Strip], *, title: str, note: str) -> 
         for strip in strips
     )
     page = _PAGE.format(title=html.escape(title), note=html.escape(note), figures=figures)
-    path.write_text(page, encoding="utf-8")
+    # Names of files may hold bytes that are no UTF-8.
+    path.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _data_uri(frames: np.ndarray) -> str:
@@ -103,4 +104,4 @@ def evenly_spaced(length: int, count: int) -> list[int]:
     """At most `count` of the numbers below `length`, the first and the last among them."""
     if length <= count:
         return list(range(length))
-    return [round(i * (length - 1) / (count - 1)) for i in range(count)]
+    return [round(i * (length - 1) / max(count - 1, 1)) for i in range(count)]

@@ -37,7 +37,8 @@ def preview(cfg: CfgNode, split: str, *, num_videos: int, epoch: int, out: Path)
     the list.
 
     Raises:
-        UserError: the data set cannot be built, or one of the videos cannot be read.
+        UserError: the data set cannot be built, one of the videos cannot be read, or `out` cannot
+            be written.
     """
     name = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
     dataset = build_dataset(name, cfg, split)
@@ -45,10 +46,14 @@ def preview(cfg: CfgNode, split: str, *, num_videos: int, epoch: int, out: Path)
         strips = list(evaluation_strips(cfg, dataset, num_videos))
     else:
         strips = list(training_strips(cfg, dataset, num_videos, epoch))
-    paths = [out.with_suffix(".png"), out.with_suffix(".html")]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_png(paths[0], strips)
-    save_html(paths[1], strips, title=f"{name}, {split}", note=describe(cfg, dataset))
+    stem = out.with_suffix("") if out.suffix in (".png", ".html") else out
+    paths = [stem.with_name(f"{stem.name}{ending}") for ending in (".png", ".html")]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        save_png(paths[0], strips)
+        save_html(paths[1], strips, title=f"{name}, {split}", note=describe(cfg, dataset))
+    except OSError as error:
+        raise UserError(f"'{out}' cannot be written ({error}): name another --out.") from error
     return paths
 
 

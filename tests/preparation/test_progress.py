@@ -1,0 +1,29 @@
+"""Progress in a log is lines, and none of a work that is done at once."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from timesformer.preparation import progress
+
+
+def test_lines_for_what_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES_OF_A_LOG", 0.02)
+    with progress.progress(4, "check") as bar:
+        for _ in range(4):
+            time.sleep(0.03)
+            bar.update()
+    said = capsys.readouterr().err
+    assert "\r" not in said
+    assert said.endswith("\n")
+    assert any(line.startswith("check:  50%") and "2/4" in line for line in said.splitlines())
+
+
+def test_nothing_of_what_is_done_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.progress(4, "check") as bar:
+        bar.update(4)
+    assert capsys.readouterr().err == ""
