@@ -86,7 +86,9 @@ def _torchcodec_ways(clips: Clips) -> dict[str, Way]:
     decoder: Any = import_module("torchcodec.decoders").VideoDecoder
 
     def read(number: int, seek_mode: str) -> object:
-        video = decoder(clips.path, seek_mode=seek_mode, num_ffmpeg_threads=1)
+        video = decoder(
+            clips.path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode=seek_mode
+        )
         return video.get_frames_at(clips.indices[number]).data
 
     return {

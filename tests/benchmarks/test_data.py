@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.measure import Times, in_turns
+from benchmarks.released import read_clip
+from benchmarks.ways import Clips, ways_of
 from tests.datasets.test_decode import SOUND, write_video
 from tests.shared_data import ROOT
+from timesformer.datasets.decode import VideoReader
 
 RESULTS = ROOT / "benchmarks" / "results" / "data.json"
 
@@ -29,6 +33,39 @@ def test_a_ratio_is_the_median_of_the_repetitions() -> None:
     one, other = Times([1.0, 8.0, 3.0], []), Times([1.0, 2.0, 1.0], [])
     assert one.over(other) == 3
     assert one.cpu_ms == 3000
+
+
+@pytest.mark.parametrize("name", ["b_frames.mp4", "plain.avi"])
+def test_every_way_reads_the_same_frames(name: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / name, *SOUND[name], num_frames=300)
+    clips = Clips(str(path), 3)
+    ways, _ = ways_of(clips)
+    del ways["limit: decoding alone"]  # returns none
+    with VideoReader(str(path)) as reader:
+        for number, indices in enumerate(clips.indices):
+            frames = reader.read(indices)
+            assert len(frames) == 8
+            for way, read in ways.items():
+                difference = np.asarray(read(number)).astype(int) - frames
+                # Other releases of FFmpeg round MPEG-4's inverse transform differently.
+                is_other_release = way.startswith(("torchcodec", "decord"))
+                assert np.abs(difference).max() <= (8 if is_other_release else 0), way
+
+
+def test_the_released_way_decodes_one_frame_past_the_clip_and_converts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "long.mp4", *SOUND["b_frames.mp4"], num_frames=300)
+    stacked: list[int] = []
+    stack = np.stack
+
+    def counting(pictures: list[np.ndarray]) -> np.ndarray:
+        stacked.append(len(pictures))
+        return stack(pictures)
+
+    monkeypatch.setattr(np, "stack", counting)
+    read_clip(str(path), start=10, span=64, num_frames=8, threads=1)
+    assert stacked == [65]
 
 
 @pytest.mark.slow

@@ -673,6 +673,21 @@ def test_flipped_bits_are_an_error_or_what_a_full_decode_makes_of_them(
         assert_each_frame_is_missing_or_as_before(path, decode_all(str(source)), frames)
 
 
+def test_pictures_that_the_decoder_patches_up_are_those_of_a_full_decode(folder: Path) -> None:
+    # Most of this damage is no error for the strict decoder, which patches it up in another way.
+    options = {"g": "12", "bf": "0", "b": "300k"}
+    source = write_video(folder / "to_patch.avi", "mpeg4", options, size=(320, 240), num_frames=12)
+    with av.open(str(source)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    content, packet = source.read_bytes(), packets[5]
+    for share in (0.2, 0.4, 0.6, 0.8):
+        damaged = bytearray(content)
+        damaged[content.index(packet) + int(share * len(packet))] ^= 0x55
+        frames = decode_all("damaged.avi", bytes(damaged))
+        with VideoReader("damaged.avi", bytes(damaged)) as reader:
+            np.testing.assert_array_equal(reader.read(range(3, 8)), frames[3:8], f"{share}")
+
+
 def assert_each_frame_is_missing_or_as_before(
     path: Path, sound: np.ndarray, damaged: np.ndarray
 ) -> None:

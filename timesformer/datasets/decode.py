@@ -305,14 +305,17 @@ def _decode_run(
 
 
 def _checked(frames: Iterator[VideoFrame], entry: int) -> Iterator[VideoFrame]:
-    """Pass `frames` on while they ascend in time, and that of time `entry` is a true key frame.
+    """Pass `frames` on while they are whole and ascend, and that of time `entry` is a key frame.
 
     The MPEG-4 decoder starts anywhere, with whatever picture it has. The others fail, or skip ahead
     to a true key frame, and do not always yield the first: an edit list may discard it.
     """
     previous = None
     for frame in frames:
-        if frame.pts is None or (previous is not None and frame.pts <= previous):
+        # The strict decoder does not refuse all damage, and patches it up in another way.
+        if frame.pts is None or frame.is_corrupt:
+            raise _Surprise
+        if previous is not None and frame.pts <= previous:
             raise _Surprise
         previous = frame.pts
         if frame.pts == entry and not frame.key_frame:
