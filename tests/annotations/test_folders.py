@@ -11,7 +11,8 @@ import pytest
 
 from tests.shared_data import DATA, needs_shared_data
 from tests.small_videos import small_frames, small_video
-from timesformer.annotations.folders import SPLITS, read_folder, split_by_group
+from timesformer.annotations.folders import read_folder, split_by_group
+from timesformer.annotations.table import SPLITS
 from timesformer.annotations.tree import find_videos
 from timesformer.config import load_config
 from timesformer.datasets import build_dataset

@@ -22,13 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from timesformer.annotations.places import natural_order, without_extension
-from timesformer.annotations.table import PackedStrings, VideoList
+from timesformer.annotations.table import SPLITS, PackedStrings, VideoList
 from timesformer.annotations.tree import Found, find_videos
 from timesformer.errors import UserError
 
 log = logging.getLogger("timesformer")
 
-SPLITS = ("train", "val", "test")
 _TRAIN = 0
 _LIKE_SPLITS = frozenset({*SPLITS, "training", "valid", "validation", "dev", "eval", "testing"})
 _NUM_NAMED = 5  # in messages

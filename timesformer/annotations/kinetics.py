@@ -27,15 +27,14 @@ from timesformer.annotations.csv_list import (
     span_of,
 )
 from timesformer.annotations.find import find_below, stem
-from timesformer.annotations.places import exists
 from timesformer.annotations.published import class_number, find_file, numbered
+from timesformer.annotations.subset import first_exist
 from timesformer.annotations.table import PackedStrings, VideoList, first_line, read_lines
 from timesformer.errors import UserError
 
 log = logging.getLogger("timesformer")
 
 _FILES = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
-_NUM_PROBED = 10
 _TIMES = re.compile(r"_\d{6}_\d{6}$")
 
 
@@ -76,7 +75,7 @@ def read_named_list(
     looked for by their names; ``ID_000010_000020.mp4`` has the name ``ID`` too.
     """
     videos = read_video_list(path, path_prefix=path_prefix, num_classes=num_classes)
-    if any(exists(video) for video in videos.paths[:_NUM_PROBED]):
+    if first_exist(videos):
         return videos
     folder = path_prefix or str(Path(path).parent)
     start = os.path.join(folder, "")

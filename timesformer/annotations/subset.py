@@ -29,10 +29,15 @@ def fraction_of_each_class(videos: VideoList, fraction: float, *, seed: int) -> 
     return videos.select(np.sort(np.concatenate(chosen)))
 
 
+def first_exist(videos: VideoList) -> bool:
+    """Whether any of the first ten videos exists."""
+    return any(exists(path) for path in videos.paths[:_NUM_PROBED])
+
+
 def check_first_exists(videos: VideoList) -> None:
     """Raise UserError if none of the first ten videos exists: the mark of a wrong folder."""
-    probed = videos.paths[:_NUM_PROBED]
-    if not any(exists(path) for path in probed):
+    if not first_exist(videos):
+        probed = videos.paths[:_NUM_PROBED]
         raise UserError(
             f"None of the first {len(probed)} videos of {videos.source} exists; the first is "
             f"'{probed[0]}'. Set DATA.PATH_PREFIX to the folder that the paths in the list start "

@@ -29,6 +29,9 @@ class SharedArray:
         return np.frombuffer(self._raw, self._dtype, count).reshape(self._shape)
 
 
+SPLITS = ("train", "val", "test")
+
+
 class PackedStrings(Sequence[str]):
     """Many strings, in two arrays of shared memory, each joined to `folder` when it is asked for.
 

@@ -23,14 +23,12 @@ from fvcore.common.config import CfgNode
 from timesformer.annotations.csv_list import is_own_list, read_video_list
 from timesformer.annotations.shards import has_index, read_shards
 from timesformer.annotations.subset import check_first_exists, fraction_of_each_class, missing
-from timesformer.annotations.table import VideoList
+from timesformer.annotations.table import SPLITS, VideoList
 from timesformer.datasets.motion_shapes import ensure_motion_shapes
 from timesformer.errors import UserError
 from timesformer.registry import Registry
 
 log = logging.getLogger("timesformer")
-
-SPLITS = ("train", "val", "test")
 
 # Data sets whose clips are a frame of each segment, as the released code has it, and whose test
 # labels were not published with them: papers report on the validation list.

@@ -8,10 +8,10 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from timesformer.annotations.csv_list import read_video_list
-from timesformer.annotations.table import VideoList
+from timesformer.annotations.table import SPLITS, VideoList
 from timesformer.config import load_config
 from timesformer.config.load import pair_up
-from timesformer.datasets.lists import REPLACED_BY_LISTS, SEGMENTED, SPLITS, read_list
+from timesformer.datasets.lists import REPLACED_BY_LISTS, SEGMENTED, read_list
 from timesformer.errors import UserError
 from timesformer.preparation.lists import DataSet
 
