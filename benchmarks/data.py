@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         videos = {path.name: path for path in arguments.videos} or made_videos(Path(folder))
         first = next(iter(videos.values()))
-        videos["prepared: H.264, groups of 8"] = prepared(first, Path(folder))
+        videos["prepared: H.264, groups of 4"] = prepared(first, Path(folder))
         results = {
             name: measure(path, Path(folder), arguments.repetitions)
             for name, path in videos.items()

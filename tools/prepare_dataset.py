@@ -21,8 +21,8 @@ def parse_args() -> argparse.Namespace:
     )
     add_making(parser)
     parser.add_argument("--short-side", type=int, default=256, help="pixels; never enlarged")
-    parser.add_argument("--gop", type=int, default=8, help="pictures between key frames")
-    parser.add_argument("--crf", type=int, default=22, help="quality: 0 (lossless) to 51")
+    parser.add_argument("--gop", type=int, default=4, help="pictures between key frames")
+    parser.add_argument("--crf", type=int, default=23, help="quality: 0 (lossless) to 51")
     parser.add_argument("--preset", default="fast", help="effort of x264")
     return parser.parse_intermixed_args()
 

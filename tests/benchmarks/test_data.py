@@ -82,7 +82,7 @@ def test_the_benchmark_runs(tmp_path: Path) -> None:
         check=True,
     )
     report = json.loads(target.read_text())
-    assert set(report["videos"]) == {"small.avi", "prepared: H.264, groups of 8"}
+    assert set(report["videos"]) == {"small.avi", "prepared: H.264, groups of 4"}
     assert_is_complete(report)
     assert "| limit: decoding alone |" in done.stdout
     assert "| small.avi, ours |" in done.stdout
