@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -15,12 +16,12 @@ TOOLS = sorted((ROOT / "tools").glob("*.py"))
 
 # A room imports from the floors below its own, and from itself.
 FLOORS = (
-    {"errors", "registry", "logs"},
+    {"errors", "registry", "logs", "signals"},
     {"config", "weights", "annotations"},
     {"datasets", "models", "optim", "evaluation"},
     {"checkpoints", "distributed"},
     {"engine", "export", "preparation", "profiling"},
-    {"visualization"},
+    {"visualization", "submission"},
     {"tools"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -35,6 +36,7 @@ AROUND_THE_CORE = {
     "export",
     "preparation",
     "profiling",
+    "submission",
     "visualization",
 }
 
@@ -43,7 +45,10 @@ MAX_LINES_OF_A_FILE = 400
 MAX_LINES_OF_A_TOOL = 60
 MAX_LINES_OF_A_FUNCTION = 80
 USUAL_LINES_OF_A_FUNCTION = 40
-MAX_LINES_OF_THE_CORE = 8500
+MAX_LINES_OF_THE_CORE = 9000  # without the next
+# Processes that find each other, and what outlives them.
+ROOMS_OF_ENDURANCE = {"checkpoints", "distributed"}
+MAX_LINES_OF_ENDURANCE = 3300
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -151,8 +156,13 @@ def test_tools_are_thin_doors(path: Path) -> None:
 
 
 def test_the_core_stays_small() -> None:
-    core = [path for name, path in MODULES.items() if room_of(name) not in AROUND_THE_CORE]
-    assert sum(map(count_lines, core)) < MAX_LINES_OF_THE_CORE
+    lines: Counter[str] = Counter()
+    for name, path in MODULES.items():
+        lines[room_of(name)] += count_lines(path)
+    endurance = sum(lines[room] for room in ROOMS_OF_ENDURANCE)
+    around = sum(lines[room] for room in AROUND_THE_CORE)
+    assert endurance < MAX_LINES_OF_ENDURANCE
+    assert lines.total() - around - endurance < MAX_LINES_OF_THE_CORE
 
 
 def test_functions_are_short() -> None:

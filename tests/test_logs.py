@@ -7,7 +7,13 @@ import pytest
 import simplejson
 import torch
 
-from timesformer.logs import build_reporter, peak_memory_gb, start_logging, stop_logging
+from timesformer.logs import (
+    build_reporter,
+    log_to_file,
+    peak_memory_gb,
+    start_logging,
+    stop_logging,
+)
 
 log = logging.getLogger("timesformer")
 
@@ -21,7 +27,8 @@ def _restore_logger():
 
 
 def test_the_main_process_writes_three_formats(tmp_path, capsys):
-    start_logging(str(tmp_path), rank=0)
+    start_logging(rank=0)
+    log_to_file(str(tmp_path))
     reporter = build_reporter(str(tmp_path), is_main=True, tensorboard=True)
     reporter.numbers("train_iter", 7, {"loss": 0.5, "epoch": "1/2", "lr": float("nan")})
     reporter.close()
@@ -37,7 +44,8 @@ def test_the_main_process_writes_three_formats(tmp_path, capsys):
 
 
 def test_the_person_is_spared_the_json(tmp_path, capsys):
-    start_logging(str(tmp_path), rank=0)
+    start_logging(rank=0)
+    log_to_file(str(tmp_path))
     reporter = build_reporter(str(tmp_path), is_main=True, tensorboard=False)
     reporter.numbers("val_epoch", 1, {"a": 1})
     reporter.close()
@@ -45,7 +53,7 @@ def test_the_person_is_spared_the_json(tmp_path, capsys):
 
 
 def test_other_processes_only_warn(tmp_path, capsys):
-    start_logging(str(tmp_path / "out"), rank=3)
+    start_logging(rank=3)
     reporter = build_reporter(str(tmp_path / "out"), is_main=False, tensorboard=True)
     reporter.numbers("train_iter", 1, {"loss": 1.0})
     log.info("silence")

@@ -20,3 +20,15 @@ class UnreadableVideo(UserError):  # noqa: N818 - it names the video, not a mist
 
     def __str__(self) -> str:
         return f"the video '{self.path}' cannot be read: {self.reason}"
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error: a signal asked the run to stop
+    """The run was asked to stop by signal `signum`; `saved` tells whether its state was written.
+
+    It comes out of `engine.run.start` in every process. The doors exit with status 128 + `signum`.
+    """
+
+    def __init__(self, signum: int, *, saved: bool) -> None:
+        super().__init__(signum, saved)
+        self.signum = signum
+        self.saved = saved

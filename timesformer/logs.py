@@ -20,6 +20,8 @@ import simplejson
 import torch
 from tqdm import tqdm
 
+from timesformer.errors import UserError
+
 log = logging.getLogger("timesformer")
 
 JSON_STATS = "json_stats: %s"
@@ -35,8 +37,16 @@ class ConsoleHandler(logging.Handler):
         sys.stdout.flush()
 
 
-def start_logging(output_dir: str, rank: int) -> None:
-    """Point the package's logger at the console and, on the main process, at ``stdout.log``."""
+class FileHandler(logging.FileHandler):
+    """Says once on the console that nothing more can be filed; the run goes on without."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        log.removeHandler(self)
+        log.warning("%s cannot be written to any more (%s)", self.baseFilename, sys.exc_info()[1])
+
+
+def start_logging(rank: int) -> None:
+    """Point the package's logger at the console."""
     stop_logging()
     is_main = rank == 0
     console = ConsoleHandler()
@@ -44,13 +54,21 @@ def start_logging(output_dir: str, rank: int) -> None:
     prefix = "" if is_main else f"rank {rank}: "
     console.setFormatter(logging.Formatter(f"[%(asctime)s] {prefix}%(message)s", "%H:%M:%S"))
     log.addHandler(console)
-    if is_main:
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(Path(output_dir, "stdout.log"))
-        file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
-        log.addHandler(file)
     log.setLevel(logging.INFO)
     log.propagate = False
+
+
+def log_to_file(output_dir: str) -> None:
+    """And at ``stdout.log``, too: on the main process.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with telling(output_dir):
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        file = FileHandler(Path(output_dir, "stdout.log"))
+    file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+    log.addHandler(file)
 
 
 def stop_logging() -> None:
@@ -68,7 +86,7 @@ class Silent:
         pass
 
     @contextmanager
-    def progress(self, total: int, title: str) -> Iterator[tqdm[Any]]:
+    def progress(self, total: int, title: str, done: int = 0) -> Iterator[tqdm[Any]]:
         with tqdm(total=total, disable=True) as bar:
             yield bar
 
@@ -81,9 +99,10 @@ class Reporter(Silent):
 
     def __init__(self, output_dir: str, *, tensorboard: bool) -> None:
         folder = Path(output_dir)
+        self._tensorboard = open_tensorboard(folder / "tensorboard") if tensorboard else None
         self._jsonl = (folder / "metrics.jsonl").open("a+")  # open for the run: see `close`
         self._end_last_line()
-        self._tensorboard = open_tensorboard(folder / "tensorboard") if tensorboard else None
+        self._is_lost = False
 
     def _end_last_line(self) -> None:
         """A run that was killed while it wrote leaves half a line: the next one starts anew."""
@@ -95,29 +114,55 @@ class Reporter(Silent):
     def numbers(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """File `values` under `kind` (train_iter, train_epoch, val_epoch, test_final) at `step`."""
         record = {"_type": kind, "step": step, **values}
+        log.info(JSON_STATS, simplejson.dumps(record, sort_keys=True, ignore_nan=True))
+        try:
+            self._file(record)
+        except OSError as error:  # no reason to stop a training
+            if not self._is_lost:
+                log.warning("the run's numbers cannot be filed (%s); it goes on without", error)
+            self._is_lost = True
+
+    def _file(self, record: Mapping[str, Any]) -> None:
         self._jsonl.write(simplejson.dumps(record, ignore_nan=True) + "\n")
         self._jsonl.flush()
-        log.info(JSON_STATS, simplejson.dumps(record, sort_keys=True, ignore_nan=True))
         if self._tensorboard is not None:
-            for name, value in values.items():
-                if isinstance(value, (int, float)):
-                    self._tensorboard.add_scalar(f"{kind}/{name}", value, step)
+            for name, value in record.items():
+                if isinstance(value, (int, float)) and name != "step":
+                    tag = f"{record['_type']}/{name}"
+                    self._tensorboard.add_scalar(tag, value, record["step"])
 
     @contextmanager
-    def progress(self, total: int, title: str) -> Iterator[tqdm[Any]]:
+    def progress(self, total: int, title: str, done: int = 0) -> Iterator[tqdm[Any]]:
         hidden = not sys.stderr.isatty()
-        with tqdm(total=total, desc=title, disable=hidden, leave=False, unit="step") as bar:
+        with tqdm(
+            total=total, desc=title, initial=done, disable=hidden, leave=False, unit="step"
+        ) as bar:
             yield bar
 
     def close(self) -> None:
         with suppress(OSError):  # a full disk has been said already
             self._jsonl.close()
         if self._tensorboard is not None:
-            self._tensorboard.close()
+            with suppress(OSError):
+                self._tensorboard.close()
 
 
 def build_reporter(output_dir: str, *, is_main: bool, tensorboard: bool) -> Silent:
-    return Reporter(output_dir, tensorboard=tensorboard) if is_main else Silent()
+    """UserError if a file of it cannot be written."""
+    with telling(output_dir):
+        return Reporter(output_dir, tensorboard=tensorboard) if is_main else Silent()
+
+
+@contextmanager
+def telling(output_dir: str) -> Iterator[None]:
+    """Turn what the system has against a file into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"OUTPUT_DIR {output_dir}: the run cannot write its log there ({error}). Make room, "
+            "change the permissions, or choose another OUTPUT_DIR."
+        ) from error
 
 
 def open_tensorboard(folder: Path) -> Any:

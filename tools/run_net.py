@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from timesformer.config import load_config
-from timesformer.errors import UserError
+from timesformer.errors import Interrupted, UserError
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,6 +44,8 @@ def main() -> None:
         start(cfg)
     except UserError as error:
         sys.exit(f"error: {error}")
+    except Interrupted as interruption:
+        sys.exit(128 + interruption.signum)
 
 
 if __name__ == "__main__":

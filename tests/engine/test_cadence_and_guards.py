@@ -73,10 +73,10 @@ def test_only_the_first_files_are_named():
 
 def test_weights_that_are_not_finite():
     model = torch.nn.Linear(2, 2)
-    check_weights(model, 1)
+    check_weights(model, "epoch 1")
     model.bias.data[1] = float("nan")
     with pytest.raises(UserError, match="the weights are not finite after epoch 3"):
-        check_weights(model, 3)
+        check_weights(model, "epoch 3")
 
 
 def test_step_seeds_differ_by_step_and_rank():

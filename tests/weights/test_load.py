@@ -127,6 +127,21 @@ def test_containers_of_other_programs(tmp_path: Path, container: str) -> None:
     assert read_weights(tmp_path / "weights.pth").state.keys() == made.state_dict().keys()
 
 
+def test_the_average_of_the_weights_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
+    made, average = network(), tiny_network()
+    path = tmp_path / "checkpoint.pyth"
+    content = {"model_state": made.state_dict(), "geometry": {"num_heads": 3}}
+    torch.save({**content, "ema_state": average.state_dict()}, path)
+    weights = read_weights(path, averaged=True)
+    assert all(torch.equal(weights.state[n], t) for n, t in average.state_dict().items())
+    assert weights.stated == {"num_heads": 3}
+    weights = read_weights(path)
+    assert all(torch.equal(weights.state[n], t) for n, t in made.state_dict().items())
+    torch.save({**content, "ema_state": {}}, path)
+    with pytest.raises(UserError, match=r"checkpoint\.pyth' holds no average of the weights"):
+        read_weights(path, averaged=True)
+
+
 @pytest.mark.parametrize("name", ["weights.bin", "WEIGHTS.SAFETENSORS", "latest"])
 @pytest.mark.parametrize("kind", ["safetensors", "torch", "npz"])
 def test_what_a_file_is_does_not_depend_on_its_name(tmp_path: Path, name: str, kind: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -59,6 +60,11 @@ class PackedStrings(Sequence[str]):
         numbers = range(len(self))[index]  # raises IndexError, and counts from the end
         return self._get(numbers) if isinstance(numbers, int) else [self._get(i) for i in numbers]
 
+    def add_to(self, digest: hashlib._Hash) -> None:
+        """Hash the strings, without the folder."""
+        digest.update(self._text.values().data)
+        digest.update(self._ends.values().data)
+
     def _get(self, index: int) -> str:
         start, end = self._ends.values()[index : index + 2]
         text = self._text.values()[start:end].tobytes().decode(errors="surrogateescape")
@@ -115,6 +121,17 @@ class VideoList:
             labels=self.labels[indices],
             spans=None if self.spans is None else self.spans[indices],
         )
+
+    def fingerprint(self) -> str:
+        """Hex digits that change with any name, label or span, but not with where the files lie."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.labels).data)
+        if self.spans is not None:
+            digest.update(np.ascontiguousarray(self.spans).data)
+        if isinstance(self.paths, PackedStrings):
+            self.paths.add_to(digest)
+        else:
+            PackedStrings(self.paths).add_to(digest)
+        return digest.hexdigest()[:16]
 
     def name_of(self, label: int) -> str:
         """The name of a class, or its number where there is none."""

@@ -1,15 +1,20 @@
 """The state of a training run: what a checkpoint holds, and how a run continues from one.
 
-A checkpoint holds ``epoch`` (index of the last finished epoch, as in the released files),
-``model_state``, ``optimizer_state``, ``scaler_state``, ``best_top1_err``, ``cfg`` (YAML text),
-``geometry`` (`VideoClassifier.geometry`), ``class_names`` and ``version``. Nothing random is
-stored: randomness is a function of the seed and of where the run is.
+A checkpoint holds
+
+- ``epoch`` (index of the last finished epoch, as in the released files), ``steps_done`` (of the
+  run), ``samples_done`` and ``epoch_sums`` (of the epoch that has begun), ``awaits_validation``,
+  ``best_top1_err``: where the run is;
+- ``model_state``, ``optimizer_state``, ``scaler_state``, ``ema_state``: what has been learnt;
+- ``cfg`` (YAML text), ``geometry`` (`VideoClassifier.geometry`), ``class_names``, ``version``,
+  ``surroundings``: of what, with what.
+
+Nothing random is stored: randomness is a function of the seed and of where the run is.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -17,15 +22,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 from fvcore.common.config import CfgNode
+from torch import Tensor
 
 import timesformer
-from timesformer.checkpoints import files
 from timesformer.errors import UserError
 
 if TYPE_CHECKING:
     from timesformer.models.build import VideoClassifier
-
-log = logging.getLogger("timesformer")
+    from timesformer.optim.ema import Ema
 
 # A run with other values of these is another experiment: its checkpoints are not ours to continue.
 IDENTITY = (
@@ -56,11 +60,16 @@ INCIDENTAL = (
     "DATA.ENSEMBLE_METHOD",
     "TRAIN.AUTO_RESUME",
     "TRAIN.CHECKPOINT_PERIOD",
+    "TRAIN.CHECKPOINT_EVERY_STEPS",
+    "TRAIN.CHECKPOINT_EVERY_MINUTES",
+    "TRAIN.KEEP_CHECKPOINTS",
+    "TRAIN.REQUEUE_SIGNALS",
     "TRAIN.ENABLE",
     "TRAIN.EVAL_PERIOD",
     "TIMESFORMER.GRAD_CHECKPOINTING",
     "SHARD_ID",
     "INIT_METHOD",
+    "HANG_TIMEOUT_MINUTES",
 )
 
 # These may change once nothing is left to train: another number of processes may test the model.
@@ -81,25 +90,40 @@ class TrainState:
     model: VideoClassifier
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    epochs_done: int = 0
-    best_top1_err: float = field(default=float("inf"))
     class_names: tuple[str, ...] = ()
+    ema: Ema | None = None
+    epochs_done: int = 0
+    steps_done: int = 0  # optimiser steps of the whole run
+    samples_done: int = 0  # of the epoch that has begun, over all processes
+    epoch_sums: Tensor = field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
+    awaits_validation: bool = False  # the last finished epoch was to be validated and was not yet
+    best_top1_err: float = field(default=float("inf"))
 
-    def as_checkpoint(self, cfg: CfgNode) -> dict[str, Any]:
+    def as_checkpoint(self, cfg: CfgNode, surroundings: Mapping[str, Any]) -> dict[str, Any]:
+        """What a checkpoint holds; its tensors are the living ones."""
         return {
             "epoch": self.epochs_done - 1,
+            "steps_done": self.steps_done,
+            "samples_done": self.samples_done,
+            "epoch_sums": self.epoch_sums.tolist(),
+            "awaits_validation": self.awaits_validation,
+            "best_top1_err": self.best_top1_err,
             "model_state": self.model.state_dict(),
             "optimizer_state": self.optimizer.state_dict(),
             "scaler_state": self.scaler.state_dict(),
-            "best_top1_err": self.best_top1_err,
+            "ema_state": self.ema.state_dict() if self.ema else {},
             "cfg": cfg.dump(),
             "geometry": self.model.geometry,
             "class_names": list(self.class_names),
             "version": timesformer.__version__,
+            "surroundings": dict(surroundings),
         }
 
-    def restore(self, checkpoint: dict[str, Any], source: str) -> None:
+    def restore(self, checkpoint: dict[str, Any], source: str, *, steps_of_epoch: int) -> None:
         """Continue exactly where `checkpoint` was written, with this run's optimiser settings.
+
+        A checkpoint of another program says how many epochs are done, of `steps_of_epoch` steps
+        each, and not how many steps.
 
         Raises:
             UserError: the checkpoint is of another model or optimiser, or only holds weights.
@@ -116,17 +140,30 @@ class TrainState:
             for group in self.optimizer.param_groups
         ]
         try:
-            self.model.load_state_dict(checkpoint["model_state"])
-            self.optimizer.load_state_dict(checkpoint["optimizer_state"])
-            if checkpoint.get("scaler_state"):  # empty unless it was written in fp16
-                self.scaler.load_state_dict(checkpoint["scaler_state"])
-            self.epochs_done = int(checkpoint["epoch"]) + 1
-            self.best_top1_err = float(checkpoint.get("best_top1_err", self.best_top1_err))
+            self._learnt(checkpoint)
+            self._place(checkpoint, steps_of_epoch)
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise unfit(source, " ".join(str(error).split())[:300]) from error
         # The file's settings came along with its moments; the config is what counts.
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(own)
+
+    def _learnt(self, checkpoint: dict[str, Any]) -> None:
+        self.model.load_state_dict(checkpoint["model_state"])
+        self.optimizer.load_state_dict(checkpoint["optimizer_state"])
+        if checkpoint.get("scaler_state"):  # empty unless it was written in fp16
+            self.scaler.load_state_dict(checkpoint["scaler_state"])
+        if self.ema:
+            # A run that begins to average in the middle begins with what it has.
+            self.ema.load_state_dict(checkpoint.get("ema_state") or checkpoint["model_state"])
+
+    def _place(self, checkpoint: dict[str, Any], steps_of_epoch: int) -> None:
+        self.epochs_done = int(checkpoint["epoch"]) + 1
+        self.steps_done = int(checkpoint.get("steps_done", self.epochs_done * steps_of_epoch))
+        self.samples_done = int(checkpoint.get("samples_done", 0))
+        self.epoch_sums = torch.tensor(checkpoint.get("epoch_sums", [0.0] * 4), dtype=torch.float64)
+        self.awaits_validation = bool(checkpoint.get("awaits_validation", False))
+        self.best_top1_err = float(checkpoint.get("best_top1_err", self.best_top1_err))
 
 
 WEIGHTS_ALONE = "another OUTPUT_DIR, TRAIN.FINETUNE True and TRAIN.CHECKPOINT_FILE_PATH"
@@ -152,17 +189,8 @@ def class_change(then: Sequence[str], now: Sequence[str]) -> str:
     return ""
 
 
-def save(state: TrainState, cfg: CfgNode, *, is_best: bool, is_due: bool) -> None:
-    """Write the epoch's checkpoint if it `is_due`, and the best one if it `is_best`."""
-    checkpoint = state.as_checkpoint(cfg)
-    if is_best:
-        files.write(checkpoint, files.folder(cfg.OUTPUT_DIR) / files.BEST)
-    if is_due:
-        files.write(checkpoint, files.epoch_path(cfg.OUTPUT_DIR, state.epochs_done))
-
-
-def check_same_run(checkpoint: dict[str, Any], source: str, cfg: CfgNode) -> None:
-    """Say which keys have changed since `checkpoint` was written.
+def check_same_run(checkpoint: dict[str, Any], source: str, cfg: CfgNode) -> list[str]:
+    """What has changed in the config since `checkpoint` was written, and may show in numbers.
 
     Raises:
         UserError: it belongs to another experiment; or it is finished, so that what has changed
@@ -172,6 +200,7 @@ def check_same_run(checkpoint: dict[str, Any], source: str, cfg: CfgNode) -> Non
         raise unfit(source, "it holds no epoch")
     finished = checkpoint["epoch"] + 1 >= cfg.SOLVER.MAX_EPOCH
     then, now = _flat(recorded_config(checkpoint)), _flat(cfg)
+    differences = []
     for name in now:
         if name.startswith(INCIDENTAL) or then.get(name, now[name]) == now[name]:
             continue
@@ -186,7 +215,18 @@ def check_same_run(checkpoint: dict[str, Any], source: str, cfg: CfgNode) -> Non
                 f"{source} is of {whose}: {difference}. To test it, TRAIN.ENABLE False; to train "
                 f"from its weights, {WEIGHTS_ALONE}."
             )
-        log.info("resuming, but %s", difference)
+        differences.append(difference)
+    return differences
+
+
+def changed_surroundings(checkpoint: dict[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is not the config and has changed since `checkpoint` was written."""
+    then = checkpoint.get("surroundings", {})
+    return [
+        f"{name} was {then[name]} and is {value}"
+        for name, value in now.items()
+        if name in then and then[name] != value
+    ]
 
 
 def recorded_config(checkpoint: dict[str, Any]) -> dict[str, Any]:

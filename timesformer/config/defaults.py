@@ -37,6 +37,50 @@ TRAIN = [
         "epochs between checkpoints",
         at_least(1),
     ),
+    Key(
+        "TRAIN.CHECKPOINT_EVERY_STEPS",
+        0,
+        "optimiser steps between checkpoints within an epoch; 0 for none",
+        at_least(0),
+    ),
+    Key(
+        "TRAIN.CHECKPOINT_EVERY_MINUTES",
+        15.0,
+        "minutes between checkpoints within an epoch, which is what a fault costs at most; 0 for "
+        "none",
+        at_least(0),
+    ),
+    Key(
+        "TRAIN.KEEP_CHECKPOINTS",
+        0,
+        "how many of the newest checkpoints of whole epochs stay, beside the best; 0 for all",
+        at_least(0),
+    ),
+    Key(
+        "TRAIN.REQUEUE_SIGNALS",
+        ["SIGUSR1", "SIGUSR2"],
+        "signals after which a Slurm job saves, goes back to the queue and continues; after any "
+        "other (SIGTERM, SIGINT) it saves and ends",
+        Allowed(
+            "a list out of SIGUSR1, SIGUSR2",
+            lambda value: set(value) <= {"SIGUSR1", "SIGUSR2"},
+        ),
+        item=str,
+    ),
+    Key(
+        "TRAIN.PARALLEL",
+        "ddp",
+        "what several processes hold of the model: ddp, all of it each; fsdp, a share each of "
+        "weights, gradients and optimiser state, for what does not fit into one GPU (checkpoints "
+        "are then folders: tools/merge_checkpoint.py)",
+        one_of("ddp", "fsdp"),
+    ),
+    Key(
+        "TRAIN.HALVE_BATCH_ON_OOM",
+        False,
+        "when memory runs out, go on with half of TRAIN.BATCH_SIZE in a pass and the same "
+        "GLOBAL_BATCH_SIZE; gradients are then exchanged after the backward pass, not beside it",
+    ),
     Key("TRAIN.AUTO_RESUME", True, "continue from the newest good checkpoint in OUTPUT_DIR"),
     Key(
         "TRAIN.FINETUNE",
@@ -64,6 +108,18 @@ TRAIN = [
         "arithmetic of the forward pass; tf32 and fp16 need a GPU",
         one_of(*PRECISIONS),
     ),
+    Key(
+        "TRAIN.EMA_DECAY",
+        0.0,
+        "share of itself that the running average of the weights keeps in a step (0.9999 is "
+        "usual; less in the first steps); 0 for no average",
+        below_one(),
+    ),
+    Key(
+        "TRAIN.EMA_EVAL",
+        False,
+        "validate the averaged weights, and choose the best checkpoint by them",
+    ),
 ]
 
 TEST = [
@@ -74,6 +130,11 @@ TEST = [
         8,
         "views in one forward pass on one node, split over its processes",
         at_least(1),
+    ),
+    Key(
+        "TEST.USE_EMA",
+        False,
+        "test the averaged weights of a checkpoint (TRAIN.EMA_DECAY)",
     ),
     Key("TEST.NUM_ENSEMBLE_VIEWS", 10, "temporal views of a video", at_least(1)),
     Key(
@@ -221,6 +282,20 @@ SOLVER = [
         above(0),
     ),
     Key(
+        "SOLVER.LAYER_DECAY",
+        1.0,
+        "learning rate of a layer over that of the layer above it (BEiT, MAE): the head and the "
+        "last norm have the full one, the embeddings the lowest; 1 for one rate",
+        Allowed("above 0 and at most 1", lambda value: 0 < value <= 1),
+    ),
+    Key(
+        "SOLVER.BASE_LR_BATCH_SIZE",
+        0,
+        "clips of the optimiser step that BASE_LR, WARMUP_START_LR and COSINE_END_LR are stated "
+        "for: they are multiplied by the clips of a step over this; 0 takes them as they stand",
+        at_least(0),
+    ),
+    Key(
         "SOLVER.LR_POLICY",
         "cosine",
         "cosine: to COSINE_END_LR at MAX_EPOCH; steps_with_relative_lrs: BASE_LR x LRS[i] from "
@@ -270,7 +345,18 @@ PROCESSES = [
     Key("NUM_PROCS", 1, "processes on each node when NUM_GPUS is 0", at_least(1)),
     Key("NUM_SHARDS", 1, "nodes of the job", at_least(1)),
     Key("SHARD_ID", 0, "which node this is, from 0", at_least(0)),
-    Key("INIT_METHOD", "", "tcp://HOST:PORT where the nodes meet; '' on a single node"),
+    Key(
+        "INIT_METHOD",
+        "",
+        "tcp://HOST:PORT where the processes meet, HOST being the node with SHARD_ID 0; '' where "
+        "that is known: on a single node, under torchrun, in a step of Slurm",
+    ),
+    Key(
+        "HANG_TIMEOUT_MINUTES",
+        30.0,
+        "a run of several processes ends when none has got any further for so long",
+        above(0),
+    ),
     Key(
         "GLOBAL_BATCH_SIZE",
         64,

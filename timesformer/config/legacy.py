@@ -48,7 +48,9 @@ LEGACY: dict[str, Legacy] = {
         "the released ViT ignored it; dropout is TIMESFORMER.DROP_RATE here"
     ),
     "MODEL.HEAD_ACT": Legacy("the head returns logits"),
-    "SOLVER.BASE_LR_SCALE_NUM_SHARDS": Legacy(NEVER_READ, (False,)),
+    "SOLVER.BASE_LR_SCALE_NUM_SHARDS": Legacy(
+        f"{NEVER_READ}; SOLVER.BASE_LR_BATCH_SIZE is read", (False,)
+    ),
     "SOLVER.WARMUP_FACTOR": Legacy(NEVER_READ),
     "TENSORBOARD.LOG_DIR": Legacy("TensorBoard writes to OUTPUT_DIR/tensorboard", ("",)),
     "TEST.CHECKPOINT_TYPE": Legacy("Caffe2 files are not read", ("pytorch",)),

@@ -126,6 +126,29 @@ def _optimizer(cfg: CfgNode) -> None:
         )
 
 
+def _average(cfg: CfgNode) -> None:
+    of_file = bool(cfg.TEST.CHECKPOINT_FILE_PATH)
+    in_test = cfg.TEST.ENABLE and cfg.TEST.USE_EMA and not of_file
+    if cfg.TRAIN.ENABLE and cfg.TRAIN.EMA_DECAY == 0 and (cfg.TRAIN.EMA_EVAL or in_test):
+        name = "TRAIN.EMA_EVAL" if cfg.TRAIN.EMA_EVAL else "TEST.USE_EMA"
+        raise UserError(
+            f"{name} is True, but TRAIN.EMA_DECAY 0 makes no average of the weights: set "
+            f"TRAIN.EMA_DECAY (0.9999 is usual), or {name} False"
+        )
+
+
+def _shares(cfg: CfgNode) -> None:
+    if cfg.TRAIN.PARALLEL != "fsdp":
+        return
+    if cfg.TRAIN.PRECISION == "fp16":
+        raise UserError("TRAIN.PARALLEL fsdp has no loss scaling: use TRAIN.PRECISION bf16, or ddp")
+    if cfg.TRAIN.HALVE_BATCH_ON_OOM:
+        raise UserError(
+            "TRAIN.HALVE_BATCH_ON_OOM tries a pass again, which TRAIN.PARALLEL fsdp cannot: its "
+            "processes exchange weights in the middle of it. Set it False, or use ddp"
+        )
+
+
 def _precision(cfg: CfgNode) -> None:
     if cfg.TRAIN.PRECISION in ("tf32", "fp16") and cfg.NUM_GPUS == 0:
         raise UserError(
@@ -163,6 +186,8 @@ RULES: tuple[Callable[[CfgNode], None], ...] = (
     _embeddings,
     _schedule,
     _optimizer,
+    _average,
+    _shares,
     _precision,
     _decoder,
     _finetune,

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from timesformer.datasets.batch import Batch, collate
+from timesformer.signals import end_with_parent_alone
 
 
 def build_loader(
@@ -40,6 +41,7 @@ def build_loader(
 
 def start_worker(decode_gpu: int | None, worker: int) -> None:
     """Workers are parallel among themselves; OpenCV's own threads would only get in their way."""
+    end_with_parent_alone()
     cv2.setNumThreads(0)
     if decode_gpu is not None:
         torch.cuda.set_device(decode_gpu)

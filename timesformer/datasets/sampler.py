@@ -39,10 +39,10 @@ class Request:
 
 
 class TrainSampler(Sampler[list[Request]]):
-    """The batches of one process, epoch by epoch (`epoch` is set by the training loop).
+    """The batches of one process, from where `go_to` put it to the end of an epoch.
 
-    `balance`, the label of each sample, makes an epoch of as many samples, in which every class is
-    as frequent as any other.
+    What lies before that is left out without being loaded. `balance`, the label of each sample,
+    makes an epoch of as many samples, in which every class is as frequent as any other.
     """
 
     def __init__(
@@ -65,10 +65,15 @@ class TrainSampler(Sampler[list[Request]]):
         self.seed = seed
         self.balance = balance
         self.epoch = 0
+        self.first = 0
 
-    def step_sizes(self) -> list[int]:
-        """Samples of each optimiser step of an epoch, over all processes."""
-        full, rest = divmod(self.num_samples, self.global_batch)
+    def go_to(self, epoch: int, first: int = 0) -> None:
+        """Begin with sample `first` of the order of `epoch`, where a pass of some step begins."""
+        self.epoch, self.first = epoch, first
+
+    def step_sizes(self, first: int = 0) -> list[int]:
+        """Samples of each optimiser step of an epoch from `first` on, over all processes."""
+        full, rest = divmod(self.num_samples - first, self.global_batch)
         return [self.global_batch] * full + ([rest] if rest else [])
 
     def num_passes(self, step_size: int) -> int:
@@ -76,11 +81,11 @@ class TrainSampler(Sampler[list[Request]]):
         return math.ceil(step_size / self.per_pass)
 
     def __len__(self) -> int:
-        return sum(self.num_passes(size) for size in self.step_sizes())
+        return math.ceil((self.num_samples - self.first) / self.per_pass)
 
     def __iter__(self) -> Iterator[list[Request]]:
         order, repeats = self._order()
-        for start in range(0, self.num_samples, self.per_pass):
+        for start in range(self.first, self.num_samples, self.per_pass):
             # A pass never straddles two steps, because global_batch is a multiple of per_pass.
             pass_ = slice(start, start + self.per_pass)
             yield self._share(order[pass_].tolist(), repeats[pass_].tolist())
@@ -134,11 +139,17 @@ class EvalSampler(Sampler[list[Request]]):
         self, *, num_samples: int, batch_size: int, rank: int = 0, world_size: int = 1
     ) -> None:
         self.indices = range(rank, num_samples, world_size)
-        self.batch_size = batch_size
+        self.per_pass = batch_size
+        self.epoch = 0
+        self.first = 0
+
+    def go_to(self, epoch: int, first: int = 0) -> None:
+        """Begin with this process's video `first`; one epoch is as the other."""
+        self.epoch, self.first = epoch, first
 
     def __len__(self) -> int:
-        return math.ceil(len(self.indices) / self.batch_size)
+        return math.ceil((len(self.indices) - self.first) / self.per_pass)
 
     def __iter__(self) -> Iterator[list[Request]]:
-        for start in range(0, len(self.indices), self.batch_size):
-            yield [Request(index) for index in self.indices[start : start + self.batch_size]]
+        for start in range(self.first, len(self.indices), self.per_pass):
+            yield [Request(index) for index in self.indices[start : start + self.per_pass]]

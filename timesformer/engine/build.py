@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from textwrap import shorten
+from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
 from torch import nn
-from torch.utils.data import DataLoader
 
+import timesformer
 from timesformer.checkpoints.state import TrainState
 from timesformer.datasets.batch import Batch
 from timesformer.datasets.build import build_dataset, normalizer, train_input
 from timesformer.datasets.loader import build_loader
 from timesformer.datasets.sampler import EvalSampler, TrainSampler
 from timesformer.datasets.video import EvaluationViews, VideoDataset
-from timesformer.distributed.process import Process
+from timesformer.distributed.devices import device_of
+from timesformer.distributed.process import Process, is_sharded
 from timesformer.engine.cadence import Clock
 from timesformer.engine.evaluate import Scorer
+from timesformer.engine.feed import Feed
 from timesformer.engine.guards import FailureCounter, LossGuard
 from timesformer.engine.prepare import (
     Runtime,
@@ -27,54 +33,97 @@ from timesformer.engine.prepare import (
     prepare_model,
     train_batch,
 )
+from timesformer.engine.saving import Saver
+from timesformer.engine.step import Training
 from timesformer.engine.test import Testing
-from timesformer.engine.train import Training
 from timesformer.evaluation.metrics import TrainMeter
 from timesformer.logs import Silent
 from timesformer.models.build import build_model
+from timesformer.optim import batch_scale, build_ema, build_optimizer, describe_optimizer
 from timesformer.optim.losses import LOSS_REGISTRY
-from timesformer.optim.optimizers import build_optimizer
+from timesformer.signals import StopSignals
 
 log = logging.getLogger("timesformer")
 
 
-def build_training(cfg: CfgNode, process: Process, reporter: Silent) -> Training:
+def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopSignals) -> Training:
     """Everything `train` needs, at epoch 0 with fresh weights."""
     runtime = prepare_device(cfg, process)
     batch = train_batch(cfg, process.world_size, process.local_world_size)
     dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
     sampler = train_sampler(cfg, process, batch, dataset)
+    prepare = train_input(cfg, runtime.device)
     # The same initial weights on every process; from here on a step seeds itself.
     torch.manual_seed(cfg.RNG_SEED)
     model = build_model(cfg, pretrained=False)  # `start_from` knows whether they are wanted
-    wrapped = prepare_model(model, runtime, process)
-    describe(cfg, process, batch, dataset, model)
+    ema = build_ema(model.to(runtime.device), cfg)  # before there are shares, which have no copies
+    wrapped = prepare_model(model, cfg, runtime, process)
+    state = TrainState(
+        model,
+        build_optimizer(model, cfg, batch_scale(cfg, batch.step)),
+        runtime.scaler(),
+        class_names=dataset.videos.class_names,
+        ema=ema,
+    )
+    if is_sharded(cfg, process):
+        share_the_rest(state, runtime)
+    describe(cfg, process, batch, dataset, state)
+    evaluated = state.ema.module if state.ema and cfg.TRAIN.EMA_EVAL else model
+    num_steps = len(sampler.step_sizes())
     return Training(
         cfg=cfg,
         process=process,
         runtime=runtime,
-        state=TrainState(
-            model,
-            build_optimizer(model, cfg),
-            runtime.scaler(),
-            class_names=dataset.videos.class_names,
-        ),
+        state=state,
         model=wrapped,
         dataset=dataset,
         sampler=sampler,
-        loader=loader(cfg, process, dataset, sampler),
-        val_loader=val_loader(cfg, process) if cfg.TRAIN.EVAL_PERIOD else None,
-        scorer=scorer(cfg, model, runtime, clips_per_pass=batch.one_pass // process.world_size),
-        prepare=train_input(cfg, runtime.device),
+        feed=feed(cfg, process, dataset, sampler, prepare.augment),
+        val_feed=val_feed(cfg, process) if cfg.TRAIN.EVAL_PERIOD else None,
+        scorer=scorer(
+            cfg,
+            evaluated,
+            runtime,
+            clips_per_pass=batch.one_pass // process.world_size,
+            within=partial(whole, evaluated) if is_sharded(cfg, process) else nullcontext,
+        ),
+        prepare=prepare,
         loss=LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC),
         reporter=reporter,
         meter=TrainMeter(runtime.device),
-        epoch_sums=torch.zeros(4, dtype=torch.float64),
-        num_failed=0,
-        clock=Clock(cfg.SOLVER.MAX_EPOCH * len(sampler.step_sizes())),
-        loss_guard=LossGuard(len(sampler.step_sizes())),
+        clock=Clock(cfg.SOLVER.MAX_EPOCH * num_steps),
+        loss_guard=LossGuard(num_steps),
         failures=FailureCounter(num_videos=len(dataset), max_fraction=cfg.DATA.MAX_FAILED_FRACTION),
+        saver=Saver(cfg, process, state, surroundings(process, runtime, dataset)),
+        stop=stop,
     )
+
+
+def whole(model: nn.Module) -> AbstractContextManager[None]:
+    from timesformer.distributed import sharding
+
+    return sharding.whole(model)
+
+
+def share_the_rest(state: TrainState, runtime: Runtime) -> None:
+    """Beside the model's own parameters."""
+    from timesformer.distributed import sharding  # a second of imports, for who needs it
+
+    sharding.shard_optimizer(state.optimizer)
+    if state.ema:
+        sharding.shard(state.ema.module, runtime.device, runtime.precision)
+
+
+def surroundings(process: Process, runtime: Runtime, dataset: VideoDataset) -> dict[str, Any]:
+    """What is not in the config and yet may change the numbers of a run that continues."""
+    on_gpu = runtime.device.type == "cuda"
+    return {
+        "the number of processes": process.world_size,
+        "the device": torch.cuda.get_device_name(runtime.device) if on_gpu else "CPU",
+        "PyTorch": str(torch.__version__),
+        "timesformer": timesformer.__version__,
+        "the training list": dataset.videos.fingerprint(),
+    }
 
 
 def build_testing(cfg: CfgNode, process: Process, reporter: Silent) -> Testing:
@@ -90,7 +139,7 @@ def build_testing(cfg: CfgNode, process: Process, reporter: Silent) -> Testing:
         cfg=cfg,
         process=process,
         dataset=dataset,
-        loader=eval_loader(cfg, dataset, process, batch_size=videos),
+        feed=eval_feed(cfg, dataset, process, batch_size=videos),
         scorer=scorer(cfg, model, runtime, clips_per_pass=views),
         reporter=reporter,
     )
@@ -110,9 +159,9 @@ def train_sampler(
     )
 
 
-def val_loader(cfg: CfgNode, process: Process) -> DataLoader[Batch]:
+def val_feed(cfg: CfgNode, process: Process) -> Feed:
     dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "val")
-    return eval_loader(
+    return eval_feed(
         cfg, dataset, process, batch_size=views_of_process(cfg.TRAIN.BATCH_SIZE, process)
     )
 
@@ -121,31 +170,42 @@ def views_of_process(views_of_node: int, process: Process) -> int:
     return max(1, views_of_node // process.local_world_size)
 
 
-def eval_loader(
-    cfg: CfgNode, dataset: VideoDataset, process: Process, *, batch_size: int
-) -> DataLoader[Batch]:
+def eval_feed(cfg: CfgNode, dataset: VideoDataset, process: Process, *, batch_size: int) -> Feed:
     sampler = EvalSampler(
         num_samples=len(dataset),
         batch_size=batch_size,
         rank=process.rank,
         world_size=process.world_size,
     )
-    return loader(cfg, process, dataset, sampler)
+    return feed(cfg, process, dataset, sampler)
 
 
-def loader(
-    cfg: CfgNode, process: Process, dataset: VideoDataset, sampler: TrainSampler | EvalSampler
-) -> DataLoader[Batch]:
-    return build_loader(
+def feed(
+    cfg: CfgNode,
+    process: Process,
+    dataset: VideoDataset,
+    sampler: TrainSampler | EvalSampler,
+    augment: Callable[[Batch], Batch] | None = None,
+) -> Feed:
+    new_loader = partial(
+        build_loader,
         dataset,
         sampler,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0,
         decode_gpu=process.local_rank if cfg.DATA.DECODER == "torchcodec_cuda" else None,
     )
+    return Feed(new_loader, sampler, device_of(cfg, process), augment)
 
 
-def scorer(cfg: CfgNode, model: nn.Module, runtime: Runtime, *, clips_per_pass: int) -> Scorer:
+def scorer(
+    cfg: CfgNode,
+    model: nn.Module,
+    runtime: Runtime,
+    *,
+    clips_per_pass: int,
+    within: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Scorer:
     return Scorer(
         model,
         runtime,
@@ -153,18 +213,19 @@ def scorer(cfg: CfgNode, model: nn.Module, runtime: Runtime, *, clips_per_pass: 
         num_classes=cfg.MODEL.NUM_CLASSES,
         ensemble=cfg.DATA.ENSEMBLE_METHOD,
         clips_per_pass=clips_per_pass,
+        within=within,
     )
 
 
 def describe(
-    cfg: CfgNode, process: Process, batch: TrainBatch, dataset: VideoDataset, model: nn.Module
+    cfg: CfgNode, process: Process, batch: TrainBatch, dataset: VideoDataset, state: TrainState
 ) -> None:
-    """Say what is about to be trained on what, and the effective batch."""
+    """Say what is about to be trained on what, by which rules, and the effective batch."""
     log.info(
         "%s (%s): %s parameters; %d training videos of %d classes (%s)",
         cfg.MODEL.MODEL_NAME,
         cfg.TIMESFORMER.ATTENTION_TYPE,
-        f"{sum(p.numel() for p in model.parameters()):,}",
+        f"{sum(p.numel() for p in state.model.parameters()):,}",
         len(dataset),
         cfg.MODEL.NUM_CLASSES,
         shorten(", ".join(dataset.videos.class_names) or "without names", 80, placeholder=" …"),
@@ -177,3 +238,5 @@ def describe(
         batch.num_passes,
         f", {cfg.AUG.NUM_SAMPLE} clips of each video" if cfg.AUG.NUM_SAMPLE > 1 else "",
     )
+    for line in describe_optimizer(state.optimizer, cfg, batch.step):
+        log.info("%s", line)

@@ -6,22 +6,25 @@ B videos, V views, K classes.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from timesformer.datasets.batch import Batch, Failure
 from timesformer.datasets.on_device import Normalizer
-from timesformer.datasets.prefetch import prefetch
 from timesformer.distributed.process import gather
 from timesformer.engine.guards import WHAT_TO_TRY
-from timesformer.engine.prepare import Runtime
 from timesformer.errors import UserError
 from timesformer.evaluation import combine_views, label_rank, topk_accuracy
+
+if TYPE_CHECKING:
+    from timesformer.engine.feed import Feed
+    from timesformer.engine.prepare import Runtime
 
 log = logging.getLogger("timesformer")
 
@@ -58,6 +61,8 @@ class Scorer:
     num_classes: int
     ensemble: str
     clips_per_pass: int
+    # What to compute in: a sharded model is put together there, once for all batches.
+    within: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __call__(self, batch: Batch) -> Tensor:
         """Scores float32 (B, K) on the CPU, NaN for videos that could not be read.
@@ -90,16 +95,18 @@ class Scorer:
 
 
 @torch.inference_mode()
-def predict(scorer: Scorer, loader: DataLoader[Batch], bar: tqdm[Any]) -> Scores | None:
+def predict(scorer: Scorer, feed: Feed, bar: tqdm[Any]) -> Scores | None:
     """Score this process's videos, then gather; None on all but the main process.
 
     There is no collective inside the loop: processes may have different numbers of batches.
     """
     scorer.model.eval()
     parts = []
-    for batch in prefetch(loader, scorer.runtime.device):
-        parts.append(Scores(batch.indices, batch.labels.cpu(), scorer(batch), batch.failures))
-        bar.update()
+    with scorer.within():
+        for _ in range(len(feed)):
+            batch = feed.next()
+            parts.append(Scores(batch.indices, batch.labels.cpu(), scorer(batch), batch.failures))
+            bar.update()
     shares = gather(concatenate(parts))
     return None if shares is None else in_order(concatenate(shares))
 
@@ -125,9 +132,9 @@ def in_order(scores: Scores) -> Scores:
     )
 
 
-def validate(scorer: Scorer, loader: DataLoader[Batch], bar: tqdm[Any]) -> dict[str, Any] | None:
+def validate(scorer: Scorer, feed: Feed, bar: tqdm[Any]) -> dict[str, Any] | None:
     """Errors in % over the validation set, on the main process; None elsewhere."""
-    scores = predict(scorer, loader, bar)
+    scores = predict(scorer, feed, bar)
     if scores is None:
         return None
     log_failures(scores)

@@ -21,6 +21,12 @@ WHAT_TO_TRY = (
     "that continues the newest checkpoint stops at once, remove it."
 )
 
+OUT_OF_MEMORY = (
+    "out of memory. Try a smaller TRAIN.BATCH_SIZE (GLOBAL_BATCH_SIZE keeps the step; "
+    "TRAIN.HALVE_BATCH_ON_OOM True does it when it has to) or TEST.BATCH_SIZE, "
+    "TIMESFORMER.GRAD_CHECKPOINTING True, or TRAIN.PRECISION bf16."
+)
+
 
 class FailureCounter:
     """Counts and names the unreadable videos of an epoch."""
@@ -93,11 +99,18 @@ def named(paths: Sequence[str]) -> str:
     return ", ".join(paths[:MAX_FILES_NAMED]) + more
 
 
-def check_weights(model: nn.Module, epoch: int) -> None:
+def check_weights(model: nn.Module, when: str) -> None:
     """UserError if a weight is not finite: no loss has shown what the last step did."""
-    finite = torch.stack([parameter.isfinite().all() for parameter in model.parameters()])
-    if not finite.all():  # waits for the device, once an epoch
-        raise UserError(f"the weights are not finite after epoch {epoch}. {WHAT_TO_TRY}")
+    own = [p.to_local() if hasattr(p, "to_local") else p for p in model.parameters()]
+    finite = torch.stack([parameter.isfinite().all() for parameter in own])
+    if not finite.all():  # waits for the device, whenever the state is about to be saved
+        raise UserError(f"the weights are not finite after {when}. {WHAT_TO_TRY}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the GPU or the machine had no memory left."""
+    of_cpu = ("DefaultCPUAllocator", "could not create a primitive")  # PyTorch's, oneDNN's
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in of_cpu)
 
 
 def exhausted(error: OSError | RuntimeError) -> str | None:
@@ -107,9 +120,4 @@ def exhausted(error: OSError | RuntimeError) -> str | None:
             f"the disk is full ({error}); the checkpoints written so far are whole. Make room and "
             "start again to continue."
         )
-    if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-        return (
-            "out of memory. Try a smaller TRAIN.BATCH_SIZE (GLOBAL_BATCH_SIZE keeps the step) or "
-            "TEST.BATCH_SIZE, TIMESFORMER.GRAD_CHECKPOINTING True, or TRAIN.PRECISION bf16."
-        )
-    return None
+    return OUT_OF_MEMORY if is_out_of_memory(error) else None

@@ -12,8 +12,8 @@ from fvcore.common.config import CfgNode
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from timesformer.distributed.launch import device_of
-from timesformer.distributed.process import Process
+from timesformer.distributed.devices import device_of
+from timesformer.distributed.process import Process, is_sharded
 from timesformer.errors import UserError
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -63,11 +63,19 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def prepare_model(model: nn.Module, runtime: Runtime, process: Process) -> nn.Module:
-    """The model on its device, then (it must be there already) wrapped for several processes."""
+def prepare_model(model: nn.Module, cfg: CfgNode, runtime: Runtime, process: Process) -> nn.Module:
+    """The model on its device, then (it must be there already) wrapped for several processes.
+
+    Unwrapped where a pass may have to be tried again: see `step.accumulate_in_memory`.
+    """
     model.to(runtime.device)
-    if process.world_size == 1:
+    if process.world_size == 1 or cfg.TRAIN.HALVE_BATCH_ON_OOM:
         return model
+    if is_sharded(cfg, process):
+        from timesformer.distributed import sharding  # a second of imports, for who needs it
+
+        sharding.check_sharding(model)
+        return sharding.shard(model, runtime.device, runtime.precision)
     on_gpu = runtime.device.type == "cuda"
     return DistributedDataParallel(
         model,

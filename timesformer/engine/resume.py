@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fvcore.common.config import CfgNode
 
 from timesformer.checkpoints import files
-from timesformer.checkpoints.state import TrainState, check_same_run
-from timesformer.distributed.process import Process, from_main
+from timesformer.checkpoints.snapshot import Room, on_cpu
+from timesformer.checkpoints.state import changed_surroundings, check_same_run
+from timesformer.distributed.process import from_main, is_sharded
 from timesformer.errors import UserError
 from timesformer.models.build import load_pretrained, loading
 from timesformer.weights.sources import fetch
 
+if TYPE_CHECKING:
+    from timesformer.engine.step import Training
+
 log = logging.getLogger("timesformer")
 
 
-def start_from(state: TrainState, cfg: CfgNode, process: Process) -> None:
-    """Bring `state` to where the run starts. The order is the policy:
+def start_from(run: Training) -> None:
+    """Bring the state to where the run starts. The order is the policy:
 
     1. TRAIN.AUTO_RESUME and a good checkpoint in OUTPUT_DIR: continue it (a finetuning run too).
     2. TRAIN.CHECKPOINT_FILE_PATH and TRAIN.FINETUNE: its weights, from epoch 0.
@@ -29,15 +34,16 @@ def start_from(state: TrainState, cfg: CfgNode, process: Process) -> None:
         UserError: the checkpoint is damaged, or of another experiment; or OUTPUT_DIR has
             checkpoints that AUTO_RESUME False would overwrite.
     """
+    cfg, state = run.cfg, run.state
     # The main process decides, so that all continue the same file.
-    path = from_main(own_checkpoint(cfg) if process.is_main else None)
+    path = from_main(own_checkpoint(cfg) if run.process.is_main else None)
     if path is not None:
-        restore(state, str(path), cfg)
+        restore(run, str(path))
     elif cfg.TRAIN.CHECKPOINT_FILE_PATH and cfg.TRAIN.FINETUNE:
         source = cfg.TRAIN.CHECKPOINT_FILE_PATH
         log.info("finetuning: %s", load_pretrained(state.model, source, **loading(cfg)))
     elif cfg.TRAIN.CHECKPOINT_FILE_PATH:
-        restore(state, cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg)
+        restore(run, cfg.TRAIN.CHECKPOINT_FILE_PATH)
     elif cfg.TIMESFORMER.PRETRAINED_MODEL:
         source = cfg.TIMESFORMER.PRETRAINED_MODEL
         log.info("%s", load_pretrained(state.model, source, **loading(cfg)))
@@ -47,7 +53,7 @@ def start_from(state: TrainState, cfg: CfgNode, process: Process) -> None:
 
 def own_checkpoint(cfg: CfgNode) -> Path | None:
     """The checkpoint of OUTPUT_DIR to continue."""
-    if not files.epoch_paths(cfg.OUTPUT_DIR):
+    if not files.all_paths(cfg.OUTPUT_DIR):
         return None
     if not cfg.TRAIN.AUTO_RESUME:
         raise UserError(
@@ -63,10 +69,38 @@ def own_checkpoint(cfg: CfgNode) -> Path | None:
     return newest
 
 
-def restore(state: TrainState, source: str, cfg: CfgNode) -> None:
-    checkpoint = files.read(fetch(source))
-    check_same_run(checkpoint, source, cfg)
-    state.restore(checkpoint, source)
-    log.info("continuing %s after %d of %d epochs", source, state.epochs_done, cfg.SOLVER.MAX_EPOCH)
+def room(run: Training) -> Room:
+    """Where the tensors of a checkpoint in shares are put."""
+    if not is_sharded(run.cfg, run.process):
+        return on_cpu
+    from timesformer.distributed.sharding import room_for
+
+    return room_for(run.state.model, run.state.optimizer)
+
+
+def restore(run: Training, source: str) -> None:
+    """Continue `source`, and say whether as if nothing had happened."""
+    cfg, state = run.cfg, run.state
+    checkpoint = files.read(fetch(source), room(run))
+    differences = check_same_run(checkpoint, source, cfg)
+    differences += changed_surroundings(checkpoint, run.saver.surroundings)
+    state.restore(checkpoint, source, steps_of_epoch=run.num_steps)
+    state.samples_done = min(state.samples_done, len(run.dataset))
+    log.info(
+        "continuing %s after %d of %d epochs%s",
+        source,
+        state.epochs_done,
+        cfg.SOLVER.MAX_EPOCH,
+        f" and {state.samples_done} of {len(run.dataset)} videos of the next"
+        if state.samples_done
+        else "",
+    )
     if state.epochs_done >= cfg.SOLVER.MAX_EPOCH:
         log.info("all epochs are done: nothing is left to train")
+        return
+    for difference in differences:
+        log.info("resuming, but %s", difference)
+    if differences:
+        log.info("the run goes on as an equivalent one, not bit for bit as it would have")
+    if state.ema and not checkpoint.get("ema_state"):
+        log.info("resuming, but the average of the weights starts here")

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from pathlib import Path
 
 from fvcore.common.config import CfgNode
 
 from timesformer import config
+from timesformer.checkpoints.files import remove_leftovers
+from timesformer.checkpoints.lock import OutputLock
 from timesformer.distributed.launch import launch, plan_run
 from timesformer.distributed.process import Process
+from timesformer.distributed.slurm import is_ours_to_requeue, is_preempted, requeue
 from timesformer.engine.before import check_before
 from timesformer.engine.build import build_testing, build_training
 from timesformer.engine.guards import exhausted
 from timesformer.engine.resume import start_from
 from timesformer.engine.test import test
 from timesformer.engine.train import train
-from timesformer.errors import UserError
-from timesformer.logs import Silent, build_reporter, start_logging, stop_logging
+from timesformer.errors import Interrupted, UserError
+from timesformer.logs import Silent, build_reporter, log_to_file, start_logging, stop_logging
+from timesformer.signals import StopSignals
 
 log = logging.getLogger("timesformer")
 
@@ -26,40 +31,75 @@ log = logging.getLogger("timesformer")
 def start(cfg: CfgNode) -> None:
     """Run `cfg` in as many processes as it asks for, and wait for them."""
     plan = plan_run(cfg, os.environ)
-    if plan.kind != "torchrun" or os.environ["RANK"] == "0":
+    if plan.spawns or plan.rank == 0:
         check_before(cfg, plan)
     launch(run, cfg, plan)
 
 
 def run(cfg: CfgNode, process: Process) -> None:
-    """What each process does."""
-    start_logging(cfg.OUTPUT_DIR, process.rank)
+    """What each process does.
+
+    Raises:
+        Interrupted: a signal asked the run to stop.
+    """
+    start_logging(process.rank)
+    try:
+        with StopSignals() as stop:
+            if not process.is_main:
+                train_and_test(cfg, process, stop)
+                return
+            with OutputLock(cfg.OUTPUT_DIR):
+                log_to_file(cfg.OUTPUT_DIR)
+                log.info("processes: %s", plan_run(cfg, os.environ))
+                remove_leftovers(cfg.OUTPUT_DIR)
+                train_and_test(cfg, process, stop)
+    finally:
+        stop_logging()
+
+
+def train_and_test(cfg: CfgNode, process: Process, stop: StopSignals) -> None:
+    """The run, what it says and how it ends."""
     reporter = build_reporter(
         cfg.OUTPUT_DIR, is_main=process.is_main, tensorboard=cfg.TENSORBOARD.ENABLE
     )
-    if process.is_main:
-        log.info("processes: %d, started by %s", process.world_size, plan_run(cfg, os.environ).kind)
     try:
         if cfg.TRAIN.ENABLE:
-            run_training(cfg, process, reporter)
+            run_training(cfg, process, reporter, stop)
         elif process.is_main:
             config.dump(cfg, Path(cfg.OUTPUT_DIR, "config_test.yaml"))
         if cfg.TEST.ENABLE:
             test(build_testing(cfg, process, reporter))
+    except Interrupted as interruption:
+        if process.is_main:
+            tell_and_requeue(cfg, interruption)
+        raise
     except (OSError, RuntimeError) as error:
+        if stop.signum:  # the others have been asked to stop as well, and were faster
+            raise Interrupted(stop.signum, saved=False) from error
         if sentence := exhausted(error):
             raise UserError(sentence) from error
         raise
     finally:
         reporter.close()
-        stop_logging()
 
 
-def run_training(cfg: CfgNode, process: Process, reporter: Silent) -> None:
+def tell_and_requeue(cfg: CfgNode, interruption: Interrupted) -> None:
+    """Say how the run was stopped, and give a Slurm job back to the queue if that was asked for."""
+    name = signal.Signals(interruption.signum).name
+    state = "the state is saved" if interruption.saved else "nothing was to be saved"
+    log.info("stopped by %s: %s; the same command continues", name, state)
+    # A Slurm that preempts may send SIGTERM alone, and requeues only who waits to be killed.
+    wanted = name in cfg.TRAIN.REQUEUE_SIGNALS or (name == "SIGTERM" and is_preempted(os.environ))
+    if wanted and is_ours_to_requeue(os.environ):
+        requeue(os.environ)
+
+
+def run_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopSignals) -> None:
     # A function of its own, so that model, optimiser and loader processes are gone before the test.
-    training = build_training(cfg, process, reporter)
-    start_from(training.state, cfg, process)
+    training = build_training(cfg, process, reporter, stop)
+    start_from(training)
     if process.is_main:
         # Only now: a run that is refused leaves the former one's file alone.
         config.dump(cfg, Path(cfg.OUTPUT_DIR, "config.yaml"))
-    train(training)
+    with training.saver:
+        train(training)

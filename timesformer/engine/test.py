@@ -9,14 +9,14 @@ from pathlib import Path
 
 from fvcore.common.config import CfgNode
 from torch import nn
-from torch.utils.data import DataLoader
 
 from timesformer.checkpoints import files
+from timesformer.checkpoints.merge import merge
 from timesformer.checkpoints.state import class_change
-from timesformer.datasets.batch import Batch
 from timesformer.datasets.video import EvaluationViews
 from timesformer.distributed.process import Process, from_main
 from timesformer.engine.evaluate import Scorer, Scores, log_failures, predict
+from timesformer.engine.feed import Feed
 from timesformer.errors import UserError
 from timesformer.evaluation.results import write_class_accuracy, write_failures, write_predictions
 from timesformer.logs import Silent
@@ -34,7 +34,7 @@ class Testing:
     cfg: CfgNode
     process: Process
     dataset: EvaluationViews
-    loader: DataLoader[Batch]
+    feed: Feed
     scorer: Scorer
     reporter: Silent
 
@@ -43,11 +43,15 @@ def test(run: Testing) -> None:
     """Score the test set with a checkpoint's weights; write the results and say where they lie."""
     checkpoint = from_main(choose_checkpoint(run.cfg) if run.process.is_main else None)
     assert checkpoint is not None
-    weights = read_weights(checkpoint)
+    weights = read_weights(checkpoint, averaged=run.cfg.TEST.USE_EMA)
+    if run.cfg.TEST.USE_EMA:
+        log.info("testing the averaged weights (TEST.USE_EMA)")
     check_classes(weights, run.dataset.videos.class_names)
     load_tested_weights(run.scorer.model, weights, run.cfg.TIMESFORMER.POS_EMBED_RESIZE)
-    with run.reporter.progress(len(run.loader), "test") as bar:
-        scores = predict(run.scorer, run.loader, bar)
+    run.process.watch.at("the test")
+    run.feed.start()
+    with run.reporter.progress(len(run.feed), "test") as bar:
+        scores = predict(run.scorer, run.feed, bar)
     if scores is not None:
         report(run, scores, checkpoint)
 
@@ -57,6 +61,8 @@ def choose_checkpoint(cfg: CfgNode) -> str:
     if cfg.TEST.CHECKPOINT_FILE_PATH:
         return cfg.TEST.CHECKPOINT_FILE_PATH
     newest = files.newest_good(cfg.OUTPUT_DIR)
+    if newest is not None and newest.is_dir():
+        newest = merge(newest)
     if newest is None:
         raise UserError(
             f"there are no weights to test: {files.folder(cfg.OUTPUT_DIR)} holds no good "

@@ -1,168 +1,164 @@
-"""The training loop.
-
-B clips of one process, V of each video (AUG.NUM_SAMPLE), C channels, T frames, H W pixels, K
-classes.
-"""
+"""The training loop: epochs of steps, and what happens between them."""
 
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
+from typing import Any
 
 import torch
-from fvcore.common.config import CfgNode
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
-from timesformer.checkpoints.state import TrainState, save
-from timesformer.datasets.batch import Batch
-from timesformer.datasets.on_device import TrainInput, of_each_clip
-from timesformer.datasets.prefetch import prefetch
-from timesformer.datasets.sampler import TrainSampler
-from timesformer.datasets.video import VideoDataset
-from timesformer.distributed.process import Process, share_buffers, total
-from timesformer.engine.cadence import Clock, is_due
-from timesformer.engine.evaluate import Scorer, validate
-from timesformer.engine.guards import FailureCounter, LossGuard, check_weights
-from timesformer.engine.prepare import Runtime, step_seed
-from timesformer.evaluation.metrics import TrainMeter, summarize
-from timesformer.logs import Silent, host_memory_gb, peak_memory_gb
-from timesformer.optim.losses import Loss
+from timesformer.distributed.process import from_main, is_sharded, share_buffers, total
+from timesformer.engine.cadence import is_due
+from timesformer.engine.evaluate import validate
+from timesformer.engine.guards import check_weights
+from timesformer.engine.step import Training, train_step
+from timesformer.errors import Interrupted
+from timesformer.evaluation.metrics import summarize
+from timesformer.logs import host_memory_gb, peak_memory_gb
 from timesformer.optim.optimizers import set_lr
 from timesformer.optim.schedules import lr_at
+from timesformer.signals import signum_of
 
 log = logging.getLogger("timesformer")
 
 
-@dataclass
-class Training:
-    """All that a training run holds; `build.build_training` makes it."""
-
-    cfg: CfgNode
-    process: Process
-    runtime: Runtime
-    state: TrainState
-    model: nn.Module  # state.model, wrapped for several processes
-    dataset: VideoDataset
-    sampler: TrainSampler
-    loader: DataLoader[Batch]
-    val_loader: DataLoader[Batch] | None
-    scorer: Scorer
-    prepare: TrainInput
-    loss: Loss
-    reporter: Silent
-    meter: TrainMeter
-    epoch_sums: Tensor  # of the meter, over the epoch so far
-    num_failed: int  # unreadable videos of the epoch so far, over all processes
-    clock: Clock
-    loss_guard: LossGuard
-    failures: FailureCounter
-
-
 def train(run: Training) -> None:
-    """From where the state is to SOLVER.MAX_EPOCH: train, validate, save, epoch by epoch."""
-    cfg, state, last = run.cfg, run.state, run.cfg.SOLVER.MAX_EPOCH
-    while state.epochs_done < last:
-        train_epoch(run, state.epochs_done)
-        state.epochs_done += 1
-        share_buffers(state.model)
-        if run.process.is_main:  # one process speaks; the others end with it
-            check_weights(state.model, state.epochs_done)
-        is_best = False
-        if run.val_loader and is_due(state.epochs_done, cfg.TRAIN.EVAL_PERIOD, last):
-            is_best = validate_epoch(run)
-        if run.process.is_main:
-            due = is_due(state.epochs_done, cfg.TRAIN.CHECKPOINT_PERIOD, last)
-            save(state, cfg, is_best=is_best, is_due=due)
-        run.clock.restart()
+    """From where the state is to SOLVER.MAX_EPOCH: train, validate, save, epoch by epoch.
+
+    Raises:
+        Interrupted: a signal asked any of the processes to stop; the state is saved.
+    """
+    with run.stop.deferred():
+        if run.state.awaits_validation:
+            after_epoch(run)
+        while run.state.epochs_done < run.cfg.SOLVER.MAX_EPOCH:
+            signum, save = train_epoch(run)
+            finish_epoch(run)
+            if signum:
+                run.saver.after_epoch(at_once=True)
+                leave(run, signum)
+            after_epoch(run, save_at_once=save)
+    run.saver.close()
 
 
-def train_epoch(run: Training, epoch: int) -> None:
-    """Every video of the training set once, in steps of `GLOBAL_BATCH_SIZE` clips."""
-    run.sampler.epoch = epoch
+def train_epoch(run: Training) -> tuple[int, bool]:
+    """The rest of an epoch, in steps of `GLOBAL_BATCH_SIZE` clips.
+
+    Returns:
+        What was agreed on in the very last step: the signal that asks to stop, or 0, and whether
+        to save. What was agreed on before has been done.
+    """
+    state, epoch = run.state, run.state.epochs_done
+    run.feed.start(epoch, state.samples_done)
     run.failures.start_epoch()
     run.model.train()
-    batches = prefetch(run.loader, run.runtime.device, run.prepare.augment)
-    sizes = run.sampler.step_sizes()
-    with run.reporter.progress(len(sizes), f"epoch {epoch + 1}") as bar:
-        for done, size in enumerate(sizes):
-            set_lr(run.state.optimizer, lr_at(epoch + done / len(sizes), run.cfg))
-            train_step(run, batches, size, step=epoch * len(sizes) + done)
+    sizes = run.sampler.step_sizes(state.samples_done)
+    first = run.num_steps - len(sizes)
+    signum, save = 0, False
+    with run.reporter.progress(run.num_steps, f"epoch {epoch + 1}", done=first) as bar:
+        for done, size in enumerate(sizes, start=first + 1):
+            run.process.watch.at(f"epoch {epoch + 1}, step {done}/{run.num_steps}")
+            question = run.agreement.ask([run.stop.wish, run.saver.is_due()])
+            set_lr(state.optimizer, lr_at(epoch + (done - 1) / run.num_steps, run.cfg))
+            train_step(run, size)
             bar.update()
-            if is_due(done + 1, run.cfg.LOG_PERIOD, len(sizes)):
-                bar.set_postfix_str(report(run, epoch, done + 1, len(sizes)))
-    finish_epoch(run, epoch)
+            if is_due(done, run.cfg.LOG_PERIOD, run.num_steps):
+                bar.set_postfix_str(report(run, done))
+            wish, due = question.answer()
+            signum, save = signum_of(wish), bool(due)
+            if done < run.num_steps and (signum or save):
+                save_within_epoch(run, signum)
+    return signum, save
 
 
-def train_step(run: Training, batches: Iterator[Batch], size: int, step: int) -> None:
-    """One optimiser step over `size` videos of all processes, in as many passes as it takes."""
-    seed = step_seed(run.cfg.RNG_SEED, step, run.process.rank)
-    torch.manual_seed(seed)
-    num_passes, num_clips = run.sampler.num_passes(size), size * run.cfg.AUG.NUM_SAMPLE
-    for done in range(num_passes):
-        with gradient_sync(run.model, last=done == num_passes - 1):
-            backward(run, next(batches), num_clips, step, random.Random(f"{seed} {done}"))
-    scaler, optimizer = run.state.scaler, run.state.optimizer
-    if run.cfg.SOLVER.CLIP_GRAD_L2NORM:
-        scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(run.model.parameters(), run.cfg.SOLVER.CLIP_GRAD_L2NORM)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
-    run.clock.tick(num_clips)
+def save_within_epoch(run: Training, signum: int) -> None:
+    """Save after a step; leave if `signum` asks for it."""
+    count(run)
+    if run.process.is_main or is_sharded(run.cfg, run.process):
+        check_weights(run.state.model, f"step {run.state.steps_done}")
+    run.saver.within_epoch()
+    if signum:
+        leave(run, signum)
 
 
-def gradient_sync(model: nn.Module, *, last: bool) -> AbstractContextManager[None]:
-    """Gradients travel between the processes once a step, in the backward of its last pass."""
-    if last or not isinstance(model, DistributedDataParallel):
-        return nullcontext()
-    return model.no_sync()
+def leave(run: Training, signum: int) -> None:
+    """Wait until the state is on the disk, and go."""
+    run.process.watch.at("saving before leaving")
+    run.saver.close()
+    raise Interrupted(signum, saved=True)
 
 
-def backward(run: Training, batch: Batch, num_clips: int, step: int, rng: random.Random) -> None:
-    """Forward and backward of this process's share of one pass.
+def finish_epoch(run: Training) -> None:
+    """Count the epoch as done, file its means, look at its weights."""
+    count(run)
+    state = run.state
+    state.epochs_done += 1
+    state.samples_done = 0
+    values = {
+        "epoch": f"{state.epochs_done}/{run.cfg.SOLVER.MAX_EPOCH}",
+        **summarize(state.epoch_sums),
+        "num_failed": run.num_failed,
+    }
+    run.reporter.numbers("train_epoch", state.epochs_done, values)
+    run.saver.facts = {"train": values}
+    state.epoch_sums = torch.zeros_like(state.epoch_sums)
+    for model in (state.model, state.ema.module) if state.ema else (state.model,):
+        share_buffers(model)
+    # One process speaks, the others end with it; of shares each knows its own alone.
+    if run.process.is_main or is_sharded(run.cfg, run.process):
+        check_weights(state.model, f"epoch {state.epochs_done}")
+    state.awaits_validation = run.val_feed is not None and is_due(
+        state.epochs_done, run.cfg.TRAIN.EVAL_PERIOD, run.cfg.SOLVER.MAX_EPOCH
+    )
 
-    The losses are summed, divided by the step's `num_clips`, multiplied by the number of processes,
-    because DistributedDataParallel divides by that: the step's gradient is the mean over its clips
-    however they are spread over passes and processes.
-    """
-    run.failures.add(batch)
-    labels, weights, indices = of_each_clip(batch, batch.labels, batch.weights, batch.indices)
-    clips, targets = run.prepare(batch, rng)  # (B, C, T, H, W)
-    with run.runtime.autocast():
-        logits = run.model(clips)  # (B, K)
-    losses = run.loss(logits, targets, run.cfg.MODEL.LABEL_SMOOTHING)  # (B,)
-    mean = (losses * weights).sum() * (run.process.world_size / num_clips)
-    run.state.scaler.scale(mean).backward()
-    run.meter.update(losses.detach(), logits.detach(), labels, weights)
-    run.loss_guard.add(step, losses.detach(), indices.tolist())
+
+def after_epoch(run: Training, *, save_at_once: bool = False) -> None:
+    """Validate and save, where that is due. An interrupted validation is made up for later."""
+    is_best = False
+    if run.state.awaits_validation:
+        try:
+            # Shares are written by all together: no process leaves a validation by itself.
+            in_shares = is_sharded(run.cfg, run.process)
+            with nullcontext() if in_shares else run.stop.at_once():
+                is_best = validate_epoch(run)
+            if in_shares:
+                is_best = from_main(is_best)
+        except Interrupted as interruption:
+            run.saver.after_epoch(at_once=True)
+            leave(run, interruption.signum)
+        run.state.awaits_validation = False
+    run.saver.after_epoch(is_best=is_best, at_once=save_at_once)
+    run.clock.restart()
 
 
-def report(run: Training, epoch: int, done: int, num_steps: int) -> str:
-    """Log the steps since the last report; the same in short.
+def count(run: Training) -> None:
+    """Add what the meter has seen, over all processes, to the sums of the window and the epoch.
 
-    The only place where steps wait for the device (but for fp16, whose loss scaling always does).
+    Here alone steps wait for the device (but for fp16, whose loss scaling always does).
     """
     run.loss_guard.check(run.dataset.videos.paths)
-    sums = total(run.meter.reset())
-    run.epoch_sums += sums.cpu()
+    sums = total(run.meter.reset()).cpu()
+    run.window_sums += sums
+    run.state.epoch_sums += sums
     run.num_failed = check_failures(run)
-    steps_done = epoch * num_steps + done
-    values = {
-        "epoch": f"{epoch + 1}/{run.cfg.SOLVER.MAX_EPOCH}",
-        "iter": f"{done}/{num_steps}",
-        **summarize(sums),
+
+
+def report(run: Training, done: int) -> str:
+    """Log the steps since the last report; the same in short."""
+    count(run)
+    values: dict[str, Any] = {
+        "epoch": f"{run.state.epochs_done + 1}/{run.cfg.SOLVER.MAX_EPOCH}",
+        "iter": f"{done}/{run.num_steps}",
+        **summarize(run.window_sums),
         "lr": run.state.optimizer.param_groups[0]["lr"],
         "clips_per_second": run.clock.read(),
-        "eta": run.clock.left(steps_done),
+        "eta": run.clock.left(run.state.steps_done),
         "peak_memory_gb": peak_memory_gb(run.runtime.device),
         "host_memory_gb": host_memory_gb(),
     }
-    run.reporter.numbers("train_iter", steps_done, values)
+    run.window_sums.zero_()
+    run.reporter.numbers("train_iter", run.state.steps_done, values)
     log.info(
         "epoch %(epoch)s  step %(iter)s  loss %(loss).4f  top-1 error %(top1_err).1f %%  "
         "lr %(lr).2e  %(clips_per_second).0f clips/s  left %(eta)s  %(peak_memory_gb).1f GB",
@@ -180,22 +176,13 @@ def check_failures(run: Training) -> int:
     return num_failed
 
 
-def finish_epoch(run: Training, epoch: int) -> None:
-    """File the means over the whole epoch."""
-    values = {
-        "epoch": f"{epoch + 1}/{run.cfg.SOLVER.MAX_EPOCH}",
-        **summarize(run.epoch_sums),
-        "num_failed": run.num_failed,
-    }
-    run.reporter.numbers("train_epoch", epoch + 1, values)
-    run.epoch_sums.zero_()
-
-
 def validate_epoch(run: Training) -> bool:
     """Validate on the centre views; whether this is the best so far (on the main process)."""
-    assert run.val_loader is not None
-    with run.reporter.progress(len(run.val_loader), "validation") as bar:
-        values = validate(run.scorer, run.val_loader, bar)
+    assert run.val_feed is not None
+    run.val_feed.start()
+    run.process.watch.at(f"validation after epoch {run.state.epochs_done}")
+    with run.reporter.progress(len(run.val_feed), "validation") as bar:
+        values = validate(run.scorer, run.val_feed, bar)
     if values is None:
         return False
     is_best = values["top1_err"] < run.state.best_top1_err
@@ -205,6 +192,7 @@ def validate_epoch(run: Training) -> bool:
         "min_top1_err": run.state.best_top1_err,
     }
     run.reporter.numbers("val_epoch", run.state.epochs_done, values)
+    run.saver.facts["val"] = values
     log.info(
         "epoch %(epoch)s  validation: top-1 error %(top1_err).2f %%  "
         "top-5 error %(top5_err).2f %%  best %(min_top1_err).2f %%",

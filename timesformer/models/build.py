@@ -46,6 +46,10 @@ class VideoClassifier(nn.Module):
         """Names of the parameters that an optimiser may exempt from weight decay."""
         return set()
 
+    def parameter_layers(self) -> dict[str, int]:
+        """Which layer each parameter is in, from 0 at the input; empty for a model without any."""
+        return {}
+
 
 class EntryPoint(Protocol):
     """What the registry holds: a class or function from geometry to a model."""

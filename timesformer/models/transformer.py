@@ -226,6 +226,17 @@ class VisionTransformer(nn.Module):
         embeddings = {"pos_embed", "cls_token", "time_embed"}
         return embeddings & {name for name, _ in self.named_parameters(recurse=False)}
 
+    def parameter_layers(self) -> dict[str, int]:
+        """0 for the embeddings, 1 to depth for the blocks, depth + 1 for the norm and the head."""
+        layers = dict.fromkeys((name for name, _ in self.named_parameters()), 0)
+        for name in layers:
+            part, *rest = name.split(".")
+            if part == "blocks":
+                layers[name] = int(rest[0]) + 1
+            elif part in ("norm", "head"):
+                layers[name] = len(self.blocks) + 1
+        return layers
+
 
 def init_weights(
     network: VisionTransformer,

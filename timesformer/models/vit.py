@@ -97,6 +97,9 @@ class TimeSformer(VideoClassifier):
     def no_weight_decay(self) -> set[str]:
         return {f"model.{name}" for name in self.model.no_weight_decay()}
 
+    def parameter_layers(self) -> dict[str, int]:
+        return {f"model.{name}": layer for name, layer in self.model.parameter_layers().items()}
+
 
 @MODEL_REGISTRY.register("vit_base_patch16_224")
 def vit_base_patch16_224(**geometry: Any) -> TimeSformer:

@@ -36,3 +36,16 @@ def _policy(epoch: float, cfg: CfgNode) -> float:
         end_lr, max_epoch = cfg.SOLVER.COSINE_END_LR, cfg.SOLVER.MAX_EPOCH
         return cosine(epoch, base_lr=base_lr, end_lr=end_lr, max_epoch=max_epoch)
     return steps(epoch, base_lr=base_lr, starts=cfg.SOLVER.STEPS, factors=cfg.SOLVER.LRS)
+
+
+def batch_scale(cfg: CfgNode, clips_per_step: int) -> float:
+    """What SOLVER.BASE_LR_BATCH_SIZE makes of every learning rate of the schedule.
+
+    It goes into the groups of the optimiser (`build_optimizer`), not into the schedule, which stays
+    a function of the epoch alone.
+
+    Args:
+        clips_per_step: of a whole optimiser step, over all passes and processes.
+    """
+    stated = cfg.SOLVER.BASE_LR_BATCH_SIZE
+    return clips_per_step / stated if stated else 1.0

@@ -41,19 +41,20 @@ DTYPES = (
 SHOWN_NAMES = 3
 
 
-def read_state(path: Path) -> tuple[State, Mapping[str, Any]]:
+def read_state(path: Path, *, averaged: bool = False) -> tuple[State, Mapping[str, Any]]:
     """The tensors of a weights file under the names in it, and what else the file holds.
 
     Args:
         path: ``.safetensors``; ``.npz`` (JAX); or anything `torch.save` writes (``.pth``,
             ``.pyth``, ``.pt``, ``.bin``): a state dict, or a checkpoint that holds one under a
             name of `CONTAINERS`.
+        averaged: take the average of the weights that one of our checkpoints holds.
 
     Raises:
         UserError: unreadable or truncated, in need of code, or without a state dict.
     """
     content = reader_of(path)(path)
-    state = unwrap(content, path)
+    state = unwrap(average_in(content, path) if averaged else content, path)
     return dict(state), {} if content is state or not isinstance(content, Mapping) else content
 
 
@@ -125,6 +126,17 @@ def unreadable(path: Path, error: Exception) -> UserError:
         f"'{path}' cannot be read as a weights file; it is truncated or of another kind "
         f"({type(error).__name__}: {reason}). Copy or download it again."
     )
+
+
+def average_in(content: object, path: Path) -> object:
+    """What TRAIN.EMA_DECAY has left in a checkpoint."""
+    average = content.get("ema_state") if isinstance(content, Mapping) else None
+    if not average:
+        raise UserError(
+            f"'{path}' holds no average of the weights (ema_state): it was not trained with "
+            "TRAIN.EMA_DECAY. Set TEST.USE_EMA False, or name another file."
+        )
+    return average
 
 
 def unwrap(content: object, path: Path) -> Mapping[str, Tensor]:

@@ -51,18 +51,19 @@ class Weights:
         return {**from_state(self.state), **self.stated}
 
 
-def read_weights(source: str | Path) -> Weights:
+def read_weights(source: str | Path, *, averaged: bool = False) -> Weights:
     """Weights from a path or an address (`fetch`), of any known format (`formats.FORMATS`).
 
     A folder is read as Transformers writes it: its config.json and its one weights file. For a
     ``.safetensors`` file, a ``.json`` of the same name states the geometry (as `export` writes it).
+    `averaged`: the running average of the weights in a checkpoint of ours, instead of the weights.
 
     Raises:
         UserError: nothing there, unreadable, in need of code, or of an unknown format.
     """
     path = fetch(source)
     file = weights_file(path)
-    state, rest = read_state(file)
+    state, rest = read_state(file, averaged=averaged)
     about, where = (rest, str(source)) if "geometry" in rest else beside(file)
     ours = recorded(about, where)
     config = {} if ours else config_json(file)

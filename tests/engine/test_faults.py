@@ -1,0 +1,324 @@
+"""What a training survives, or ends of with a sentence: in real processes, with real faults."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.engine.runs import (
+    REPO,
+    TINY_CONFIG,
+    command,
+    environment,
+    final_weights,
+    losses,
+    metrics,
+    options,
+    run_process,
+    same,
+)
+from timesformer.checkpoints import files
+from timesformer.checkpoints.lock import OutputLock
+from timesformer.config import load_config
+from timesformer.engine.run import start
+from timesformer.errors import UserError
+
+CHANGES = {
+    "SOLVER__MAX_EPOCH": 4,
+    "TRAIN__BATCH_SIZE": 4,
+    "GLOBAL_BATCH_SIZE": 4,
+    "TEST__ENABLE": False,
+}
+
+
+@pytest.fixture(scope="module")
+def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing happens to."""
+    output = tmp_path_factory.mktemp("whole")
+    start(load_config(TINY_CONFIG, options(videos, output, **CHANGES)))
+    return output
+
+
+def kill_a_worker(output: Path, deaths: list[int]) -> None:
+    """SIGKILL to a loader process of this one, once a few steps are reported."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not deaths:
+        if (output / "metrics.jsonl").exists() and len(losses(output)) >= 4:
+            workers = psutil.Process().children()
+            if workers:
+                workers[0].kill()
+                deaths.append(workers[0].pid)
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_a_loader_process_that_dies_costs_nothing(
+    videos: Path, tmp_path: Path, whole: Path
+) -> None:
+    deaths: list[int] = []
+    killer = threading.Thread(target=kill_a_worker, args=(tmp_path, deaths))
+    killer.start()
+    opts = options(videos, tmp_path, **CHANGES, DATA_LOADER__NUM_WORKERS=2)
+    start(load_config(TINY_CONFIG, opts))
+    killer.join()
+    assert deaths
+    log = (tmp_path / "stdout.log").read_text()
+    assert "a loader process died; its batches are loaded again: DataLoader worker (pid" in log
+    assert str(deaths[0]) in log
+    assert losses(tmp_path) == losses(whole)
+    assert same(final_weights(tmp_path, 4), final_weights(whole, 4))
+
+
+# Room for the network and a pass of 8 clips, but not for one of 16.
+ROOM = 270 << 20
+OUT_OF_ROOM = """
+import resource, sys
+sys.argv = sys.argv[1:]
+from timesformer.engine import run, train
+first_epoch = train.train_epoch
+def with_little_room(training):
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + {room}, resource.RLIM_INFINITY))
+    return first_epoch(training)
+train.train_epoch = with_little_room
+import runpy
+runpy.run_path("{tool}", run_name="__main__")
+"""
+
+
+def with_little_room(opts: list[str]) -> list[str]:
+    program = OUT_OF_ROOM.format(room=ROOM, tool=REPO / "tools" / "run_net.py")
+    return [sys.executable, "-c", program, *command(opts)[1:]]
+
+
+BIG = CHANGES | {
+    "TRAIN__BATCH_SIZE": 16,
+    "GLOBAL_BATCH_SIZE": 16,
+    "SOLVER__MAX_EPOCH": 1,
+    "TRAIN__EVAL_PERIOD": 0,
+    "TIMESFORMER__EMBED_DIM": 128,
+    "TIMESFORMER__NUM_HEADS": 4,
+    "TIMESFORMER__PATCH_SIZE": 4,
+}
+
+
+@pytest.mark.slow
+def test_without_memory_a_sentence(videos: Path, tmp_path: Path) -> None:
+    done = run_process(with_little_room(options(videos, tmp_path, **BIG)))
+    assert done.returncode == 1
+    assert "error: out of memory. Try a smaller TRAIN.BATCH_SIZE" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_without_memory_half_the_batch(videos: Path, tmp_path: Path) -> None:
+    opts = options(videos, tmp_path / "little", **BIG, TRAIN__HALVE_BATCH_ON_OOM=True)
+    done = run_process(with_little_room(opts))
+    assert done.returncode == 0, done.stderr
+    assert "out of memory: from here on 8 clips a pass instead of 16" in done.stdout
+    plenty = run_process(command(options(videos, tmp_path / "plenty", **BIG)))
+    assert plenty.returncode == 0, plenty.stderr
+    assert losses(tmp_path / "little") == pytest.approx(losses(tmp_path / "plenty"), abs=1e-5)
+
+
+KILLS = int(os.environ.get("KILLS", "8"))
+LONG = {
+    "NUM_PROCS": 2,
+    "SOLVER__MAX_EPOCH": 12,
+    "TRAIN__CHECKPOINT_EVERY_STEPS": 1,
+    "TRAIN__KEEP_CHECKPOINTS": 1,
+    "TRAIN__EVAL_PERIOD": 4,
+    "TRAIN__EMA_DECAY": 0.9,
+    "TEST__ENABLE": False,
+}
+
+
+def processes_of(group: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            pass
+    return found
+
+
+def kill_one_or_all(group: int, rng: random.Random) -> None:
+    """SIGKILL: the launching process, a rank, some child of theirs, or everything at once."""
+    processes = processes_of(group)
+    for process in processes if rng.random() < 0.4 else rng.sample(processes, 1):
+        process.kill()
+
+
+def start_and_kill(args: list[str], output: Path, rng: random.Random) -> bool:
+    """Start a run and kill it some steps further, or before the first; False if it got through."""
+    run = subprocess.Popen(
+        args,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    steps = steps_done(output) + rng.randint(0, 15)
+    while run.poll() is None and steps_done(output) < steps:
+        time.sleep(0.01)
+    time.sleep(rng.uniform(0, 0.3))
+    if run.poll() is not None:
+        assert run.returncode == 0
+        return False
+    kill_one_or_all(run.pid, rng)
+    run.wait(120)
+    deadline = time.monotonic() + 120
+    while processes_of(run.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not processes_of(run.pid), "whoever is left of a killed run ends, too"
+    return True
+
+
+def steps_done(output: Path) -> int:
+    """The lines of the log, which are one for each step and some more."""
+    path = output / "metrics.jsonl"
+    return len(path.read_bytes().splitlines()) if path.exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(
+    videos: Path, tmp_path: Path
+) -> None:
+    """Runs of two processes, killed and started again until they are through: KILLS in all."""
+    whole = tmp_path / "whole"
+    done = run_process(command(options(videos, whole, **LONG)))
+    assert done.returncode == 0, done.stderr
+    rng, kills, runs = random.Random(0), 0, 0
+    while kills < KILLS:
+        runs += 1
+        output = tmp_path / f"run {runs}"
+        while start_and_kill(command(options(videos, output, **LONG)), output, rng):
+            kills += 1
+        assert same(final_weights(output, 12), final_weights(whole, 12)), kills
+        assert metrics(output, "train_epoch")[-1] == metrics(whole, "train_epoch")[-1]
+    print(f"{kills} kills, {runs} runs")
+
+
+def test_a_second_run_keeps_out_of_the_folder(videos: Path, tmp_path: Path) -> None:
+    opts = options(videos, tmp_path, **CHANGES)
+    with OutputLock(str(tmp_path)):
+        done = run_process(command(opts))
+    assert done.returncode == 1
+    assert f"error: OUTPUT_DIR {tmp_path} is in use by process {os.getpid()} on" in done.stderr
+    assert not (tmp_path / "stdout.log").exists(), "the log is the first run's"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("stdout.log", None), ("metrics.jsonl", None), ("tensorboard", "")]
+)
+def test_a_log_that_cannot_be_written_is_said_at_once(
+    videos: Path, tmp_path: Path, name: str, content: str | None
+) -> None:
+    if content is None:
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_text(content)
+    opts = options(videos, tmp_path, **CHANGES, TENSORBOARD__ENABLE=True)
+    with pytest.raises(UserError, match=f"the run cannot write its log there .*{name}"):
+        start(load_config(TINY_CONFIG, opts))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system needs root")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk(videos: Path, small_disk: Path, whole: Path) -> None:
+    """The first checkpoint that finds no room is a warning, the second the end; then it goes on."""
+    output = small_disk / "out"
+    opts = options(videos, output, **CHANGES, TRAIN__CHECKPOINT_EVERY_STEPS=2)
+    filler = small_disk / "filler"
+    with filler.open("wb") as file:
+        file.write(bytes(2_000_000 - 200_000))
+    done = run_process(command(opts))
+    assert done.returncode == 1, done.stdout
+    assert "could not be written" in done.stdout
+    assert "The run goes on, and ends if the next one cannot be written either" in done.stdout
+    assert "nor could the one before it; those before it are whole. Make room" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    filler.unlink()
+    done = run_process(command(opts))
+    assert done.returncode == 0, done.stderr
+    assert same(final_weights(output, 4), final_weights(whole, 4))
+
+
+# One process of two has an accident with its losses.
+WITH_AN_ACCIDENT = """
+import os, sys
+import torch
+from timesformer.config import load_config
+from timesformer.engine import build
+from timesformer.engine.run import start
+from timesformer.errors import UserError
+from timesformer.optim.losses import LOSS_REGISTRY
+
+cross_entropy = LOSS_REGISTRY.get("cross_entropy")
+
+def with_accident(logits, target, smoothing):
+    losses = cross_entropy(logits, target, smoothing)
+    return {accident} if os.environ["RANK"] == "1" else losses
+
+class Registry:
+    get = staticmethod(lambda name: with_accident)
+
+build.LOSS_REGISTRY = Registry
+try:
+    start(load_config(sys.argv[1], sys.argv[2:]))
+except UserError as error:
+    sys.exit(f"error: {{error}}")
+"""
+
+
+def run_two_with(accident: str, folder: Path, opts: list[str]) -> subprocess.CompletedProcess[str]:
+    program = folder / "program.py"
+    program.write_text(WITH_AN_ACCIDENT.format(accident=accident))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    return run_process([*torchrun, "--standalone", str(program), str(TINY_CONFIG), *opts])
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_on_one_process(videos: Path, tmp_path: Path) -> None:
+    opts = options(videos, tmp_path / "out", **CHANGES)
+    done = run_two_with("losses * float('nan')", tmp_path, opts)
+    assert done.returncode != 0
+    assert "error: the loss is not finite in epoch 1, step 1/6, for" in done.stderr
+    assert not files.all_paths(str(tmp_path / "out"))
+
+
+@pytest.mark.slow
+def test_without_memory_on_one_process_all_take_half(
+    videos: Path, tmp_path: Path, whole: Path
+) -> None:
+    """More than a petabyte, for more than one clip: four a pass are two in each process."""
+    opts = options(videos, tmp_path / "out", **CHANGES, TRAIN__HALVE_BATCH_ON_OOM=True)
+    greedy = "losses if len(losses) == 1 else torch.empty(1 << 50)"
+    done = run_two_with(greedy, tmp_path, opts)
+    assert done.returncode == 0, done.stderr
+    assert "out of memory: from here on 2 clips a pass instead of 4" in done.stdout
+    assert losses(tmp_path / "out") == pytest.approx(losses(whole), abs=1e-5)

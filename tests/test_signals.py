@@ -1,0 +1,134 @@
+"""Signals as requests: in real processes, which really get them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from timesformer.errors import Interrupted
+from timesformer.signals import STOPS, StopSignals, signum_of
+
+
+def send(stop: signal.Signals) -> None:
+    """To this process, and let the interpreter take notice."""
+    os.kill(os.getpid(), stop)
+    time.sleep(0.02)
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_signal_ends_what_is_not_deferred(stop: signal.Signals) -> None:
+    before = signal.getsignal(stop)
+    with pytest.raises(Interrupted) as interruption, StopSignals():
+        send(stop)
+    assert (interruption.value.signum, interruption.value.saved) == (stop, False)
+    assert signal.getsignal(stop) is before
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_deferred_signal_waits_to_be_asked_for(
+    stop: signal.Signals, caplog: pytest.LogCaptureFixture
+) -> None:
+    with StopSignals() as stops, stops.deferred():
+        assert (stops.wish, stops.signum) == (0, 0)
+        send(stop)
+        assert stops.signum == signum_of(stops.wish) == stop
+        with pytest.raises(Interrupted), stops.at_once():
+            pytest.fail("what came before counts")
+    assert f"{stop.name}: saving after this step, then leaving" in caplog.text
+
+
+def test_a_wish_to_be_requeued_wins() -> None:
+    with StopSignals() as stops, stops.deferred():
+        send(signal.SIGTERM)
+        send(signal.SIGUSR2)
+        send(signal.SIGINT)
+        assert stops.signum == signal.SIGUSR2
+
+
+def test_outside_the_main_thread_signals_are_others_business() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def inside() -> None:
+        with StopSignals():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    found: list[object] = []
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert found == [before]
+
+
+HANGING = """
+import sys, time
+from timesformer.signals import StopSignals
+with StopSignals() as stops, stops.deferred():
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def started(program: str) -> subprocess.Popen[str]:
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environ,
+    )
+
+
+def test_a_second_ctrl_c_ends_a_process_that_hangs() -> None:
+    with started(HANGING) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)  # the same press, passed on by a launcher
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.7)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 128 + signal.SIGINT
+
+
+CHILD = """
+import multiprocessing, os, time
+from timesformer.signals import blocked, end_with_parent_alone
+
+def work():
+    end_with_parent_alone()
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+print("ready", flush=True)
+child = multiprocessing.get_context("fork").Process(target=work)
+with blocked():
+    child.start()
+input()
+child.terminate()
+child.join(10)
+print(child.exitcode, flush=True)
+"""
+
+
+def test_a_child_is_ended_by_its_parent_alone() -> None:
+    with started(CHILD) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        child = int(process.stdout.readline())
+        for stop in STOPS:
+            os.kill(child, stop)
+        time.sleep(0.3)
+        os.kill(child, 0)  # it lives: this test is not its parent
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "0\n"
+        assert process.wait(10) == 0

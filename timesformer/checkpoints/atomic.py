@@ -1,0 +1,140 @@
+"""Files and folders that are there whole or not at all, and outlive a power cut."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from timesformer.errors import UserError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+TEMPORARY = ".tmp"
+
+
+class HashedFile(io.BufferedWriter):
+    """A new file that is written from start to end, hashed on the way."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path, "wb"))
+        self.sha256 = hashlib.sha256()
+        self.bytes = 0
+        self.error: OSError | None = None
+
+    def write(self, data: Buffer) -> int:
+        try:
+            count = super().write(data)
+        except OSError as error:
+            self.error = error
+            raise
+        self.sha256.update(data)
+        self.bytes += count
+        return count
+
+    def sync(self) -> None:
+        """Onto the disk."""
+        self.flush()
+        os.fsync(self.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[HashedFile]:
+    """A file to write to, which becomes `path` at the end; after an error `path` is untouched."""
+    temporary = path.with_name(path.name + TEMPORARY)
+    try:
+        with HashedFile(temporary) as file:
+            yield file
+            file.sync()
+        put_in_place(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a file or folder that is on the disk; what has the name of `path` goes."""
+    if path.is_dir():  # which no other can replace
+        discard(path)
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or folder, if it is there; no half of a folder ever has its name."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    if path.suffix != TEMPORARY:
+        aside = path.with_name(path.name + ".old" + TEMPORARY)
+        os.replace(path, aside)
+        path = aside
+    shutil.rmtree(path)
+
+
+def duplicate(source: Path, target: Path) -> None:
+    """Let the file or folder `target` be the same as `source`, without its bytes if possible."""
+    temporary = target.with_name(target.name + TEMPORARY)
+    discard(temporary)
+    if source.is_dir():
+        shutil.copytree(source, temporary, copy_function=link)
+    else:
+        link(source, temporary)
+    put_in_place(temporary, target)
+
+
+def link(source: str | Path, target: str | Path) -> None:
+    """A second name for a file; a copy where the file system knows none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+        sync(Path(target))
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in the folder `path` outlive a power cut."""
+    try:
+        sync(path)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # file systems that sync names by themselves say so
+            raise
+
+
+def sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file; of a folder, that of its files' names and hashes.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if path.is_dir():
+        return sha256_of_files({file.name: sha256_of(file) for file in path.iterdir()})
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while part := file.read(2**22):
+                digest.update(part)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error})") from error
+    return digest.hexdigest()
+
+
+def sha256_of_files(hashes: Mapping[str, str]) -> str:
+    lines = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
+    return hashlib.sha256(lines.encode()).hexdigest()
