@@ -146,6 +146,14 @@ def test_chains_of_imports_are_short() -> None:
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=name_of)
+def test_time_is_told_by_a_clock_that_only_goes_forwards(path: Path) -> None:
+    """`time.time` jumps when somebody sets the machine's clock; `time.monotonic` does not."""
+    names = {ast.unparse(node.func) for node in ast.walk(parse(path)) if isinstance(node, ast.Call)}
+    assert "time.time" not in names
+    assert not any(name.endswith("utcnow") for name in names)
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name_of)
 def test_files_are_short(path: Path) -> None:
     assert count_lines(path) < MAX_LINES_OF_A_FILE
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -36,6 +37,8 @@ def blocked() -> Iterator[None]:
     Slurm sends its signals to every process of a step. A loader worker would die of them, or obey a
     handler that it inherited.
     """
+    # Python starts a helper with the first such process, and unblocks two of the signals then.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from timesformer.datasets.batch import Batch, Failure
 from timesformer.datasets.on_device import Normalizer
 from timesformer.distributed.process import gather
+from timesformer.distributed.watch import doing
 from timesformer.engine.guards import WHAT_TO_TRY
 from timesformer.errors import UserError
 from timesformer.evaluation import combine_views, label_rank, topk_accuracy
@@ -104,8 +105,10 @@ def predict(scorer: Scorer, feed: Feed, bar: tqdm[Any]) -> Scores | None:
     parts = []
     with scorer.within():
         for _ in range(len(feed)):
-            batch = feed.next()
-            parts.append(Scores(batch.indices, batch.labels.cpu(), scorer(batch), batch.failures))
+            with doing("computing"):  # each batch counts as getting further
+                batch = feed.next()
+                scores = scorer(batch)
+            parts.append(Scores(batch.indices, batch.labels.cpu(), scores, batch.failures))
             bar.update()
     shares = gather(concatenate(parts))
     return None if shares is None else in_order(concatenate(shares))

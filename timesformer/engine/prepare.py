@@ -79,7 +79,7 @@ def prepare_model(model: nn.Module, cfg: CfgNode, runtime: Runtime, process: Pro
     on_gpu = runtime.device.type == "cuda"
     return DistributedDataParallel(
         model,
-        device_ids=[process.local_rank] if on_gpu else None,
+        device_ids=[runtime.device] if on_gpu else None,
         gradient_as_bucket_view=True,
     )
 

@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from timesformer.datasets.on_device import of_each_clip
 from timesformer.distributed.agreement import Agreement
 from timesformer.distributed.gradients import average_gradients
+from timesformer.distributed.watch import doing
 from timesformer.engine.guards import OUT_OF_MEMORY, is_out_of_memory
 from timesformer.engine.prepare import step_seed
 from timesformer.errors import UserError
@@ -96,8 +97,9 @@ def accumulate(run: Training, size: int) -> None:
     torch.manual_seed(seed)
     num_passes, num_clips = run.sampler.num_passes(size), size * run.cfg.AUG.NUM_SAMPLE
     for done in range(num_passes):
-        batch = run.feed.next()
-        with gradient_sync(run.model, last=done == num_passes - 1):
+        with doing("waiting for videos"):
+            batch = run.feed.next()
+        with doing("computing"), gradient_sync(run.model, last=done == num_passes - 1):
             backward(run, batch, num_clips, random.Random(f"{seed} {done}"))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from timesformer.distributed.process import from_main, is_sharded, share_buffers, total
+from timesformer.distributed.watch import doing
 from timesformer.engine.cadence import is_due
 from timesformer.engine.evaluate import validate
 from timesformer.engine.guards import check_weights
@@ -65,7 +66,8 @@ def train_epoch(run: Training) -> tuple[int, bool]:
             bar.update()
             if is_due(done, run.cfg.LOG_PERIOD, run.num_steps):
                 bar.set_postfix_str(report(run, done))
-            wish, due = question.answer()
+            with doing("waiting for the others' wishes"):
+                wish, due = question.answer()
             signum, save = signum_of(wish), bool(due)
             if done < run.num_steps and (signum or save):
                 save_within_epoch(run, signum)

@@ -87,6 +87,11 @@ def weights_file(path: Path) -> Path:
     for name in FOLDER_FILES:
         if (path / name).is_file():
             return path / name
+    if path.suffix == ".dcp":
+        raise UserError(
+            f"'{path}' is a checkpoint in shares. Make one file of it: python "
+            f"tools/merge_checkpoint.py {path}"
+        )
     raise UserError(
         f"The folder '{path}' holds no weights: none of {', '.join(FOLDER_FILES)}. Name the file."
     )
