@@ -109,24 +109,11 @@ class StopSignals:
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """Inside, a signal is noted and no more: the caller asks for `wish`, saves, raises."""
-        with self._mode(is_deferred=True):
-            yield
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Inside `deferred`: `Interrupted` is raised after all, for a signal from before, too."""
-        with self._mode(is_deferred=False):
-            if self.signum:
-                raise Interrupted(self.signum, saved=False)
-            yield
-
-    @contextmanager
-    def _mode(self, *, is_deferred: bool) -> Iterator[None]:
-        before, self._is_deferred = self._is_deferred, is_deferred
+        self._is_deferred = True
         try:
             yield
         finally:
-            self._is_deferred = before
+            self._is_deferred = False
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self._note(signal.Signals(signum))

@@ -102,8 +102,25 @@ class Cluster:
         return self.state(job)
 
     def wait_for_words(self, job: str, output: Path, words: str) -> None:
-        wait_until(lambda: words in story(output) or self.is_over(job))
-        assert words in story(output), self.state(job)
+        wait_until(lambda: self.has_said(job, output, words))
+
+    def has_said(self, job: str, output: Path, words: str) -> bool:
+        over = self.is_over(job)  # asked first: what it says at the end counts
+        said = words in story(output)
+        assert said or not over, f"{self.state(job)}:\n{story(output)}"
+        return said
+
+    def act_at(self, words: str, actions: dict[tuple[str, Path], Callable[[], object]]) -> None:
+        """For each job and its OUTPUT_DIR do what is to be done, as soon as it has said `words`."""
+        waiting = dict(actions)
+
+        def look() -> bool:
+            for job, output in list(waiting):
+                if self.has_said(job, output, words):
+                    waiting.pop((job, output))()
+            return not waiting
+
+        wait_until(look)
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -32,11 +32,13 @@ def accidents(cluster, videos, tmp_path_factory):
             *options(videos, cut, **changes, **hang),
         ),
     }
-    for output, job in jobs.items():
-        cluster.wait_for_words(job, output, "epoch 4/")
+    wait_until(lambda: all(cluster.state(job) == "RUNNING" for job in jobs.values()))
     nodes = {output: cluster.nodes(job) for output, job in jobs.items()}
-    cluster.power_off(nodes[killed][1])
-    cluster.cut_off(nodes[cut][0])
+    accidents = {
+        (jobs[killed], killed): lambda: cluster.power_off(nodes[killed][1]),
+        (jobs[cut], cut): lambda: cluster.cut_off(nodes[cut][0]),
+    }
+    cluster.act_at("epoch 4/", accidents)
     return {
         name: (output, jobs[output], nodes[output])
         for name, output in (("killed", killed), ("cut off", cut))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 
 import pytest
 
@@ -61,15 +62,21 @@ def driven_out(cluster, videos, tmp_path_factory):
     low = "--partition=preemptible"
     script = f"--wrap=srun {shlex.join(command(settings(videos, plain)))}"
     requeue = ["--requeue", "--open-mode=append"]
+    alone = [low, "--sbatch=exclusive", "--num_shards=2"]
+    one = [low, "--exclusive", "--nodes=1", "--ntasks=2"]
     jobs = {
-        ours: cluster.submit(low, "--num_shards=2", *settings(videos, ours, nodes=2)),
-        plain: cluster.sbatch(plain, low, *requeue, "--nodes=1", "--ntasks=2", script),
+        ours: cluster.submit(*alone, *settings(videos, ours, nodes=2)),
+        plain: cluster.sbatch(plain, *one, *requeue, script),
     }
-    for output, job in jobs.items():
-        cluster.wait_for_words(job, output, FOURTH)
-    wanted = ",".join(node for job in jobs.values() for node in cluster.nodes(job))
-    high = [f"--nodelist={wanted}", "--exclusive", "--wrap=hostname"]
-    cluster.sbatch(tmp_path_factory.mktemp("high"), *high)
+
+    def drive_out(job):
+        wanted = ",".join(cluster.nodes(job))
+        cluster.sbatch(
+            tmp_path_factory.mktemp("high"),
+            *(f"--nodelist={wanted}", "--exclusive", "--wrap=hostname"),
+        )
+
+    cluster.act_at(FOURTH, {(job, output): partial(drive_out, job) for output, job in jobs.items()})
     return jobs
 
 

@@ -95,9 +95,16 @@ class Scorer:
             return self.model(clips).float()
 
 
-@torch.inference_mode()
 def predict(scorer: Scorer, feed: Feed, bar: tqdm[Any]) -> Scores | None:
-    """Score this process's videos, then gather; None on all but the main process.
+    """Score this process's videos, then gather; None on all but the main process."""
+    return gathered(score_share(scorer, feed, bar))
+
+
+@torch.inference_mode()
+def score_share(
+    scorer: Scorer, feed: Feed, bar: tqdm[Any], is_enough: Callable[[], bool] = lambda: False
+) -> Scores:
+    """Score this process's videos, until `is_enough`.
 
     There is no collective inside the loop: processes may have different numbers of batches.
     """
@@ -105,12 +112,19 @@ def predict(scorer: Scorer, feed: Feed, bar: tqdm[Any]) -> Scores | None:
     parts = []
     with scorer.within():
         for _ in range(len(feed)):
+            if is_enough():
+                break
             with doing("computing"):  # each batch counts as getting further
                 batch = feed.next()
                 scores = scorer(batch)
             parts.append(Scores(batch.indices, batch.labels.cpu(), scores, batch.failures))
             bar.update()
-    shares = gather(concatenate(parts))
+    return concatenate(parts)
+
+
+def gathered(share: Scores) -> Scores | None:
+    """The shares of all processes on the main one, None elsewhere."""
+    shares = gather(share)
     return None if shares is None else in_order(concatenate(shares))
 
 
@@ -135,9 +149,9 @@ def in_order(scores: Scores) -> Scores:
     )
 
 
-def validate(scorer: Scorer, feed: Feed, bar: tqdm[Any]) -> dict[str, Any] | None:
-    """Errors in % over the validation set, on the main process; None elsewhere."""
-    scores = predict(scorer, feed, bar)
+def error_rates(share: Scores) -> dict[str, Any] | None:
+    """Errors in % over the shares of all processes, on the main process; None elsewhere."""
+    scores = gathered(share)
     if scores is None:
         return None
     log_failures(scores)

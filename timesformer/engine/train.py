@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ import torch
 from timesformer.distributed.process import from_main, is_sharded, share_buffers, total
 from timesformer.distributed.watch import doing
 from timesformer.engine.cadence import is_due
-from timesformer.engine.evaluate import validate
+from timesformer.engine.evaluate import Scores, error_rates, score_share
 from timesformer.engine.guards import check_weights
 from timesformer.engine.step import Training, train_step
 from timesformer.errors import Interrupted
@@ -40,6 +39,8 @@ def train(run: Training) -> None:
                 run.saver.after_epoch(at_once=True)
                 leave(run, signum)
             after_epoch(run, save_at_once=save)
+        if signum := asked_to_stop(run):
+            leave(run, signum)
     run.saver.close()
 
 
@@ -119,19 +120,21 @@ def after_epoch(run: Training, *, save_at_once: bool = False) -> None:
     """Validate and save, where that is due. An interrupted validation is made up for later."""
     is_best = False
     if run.state.awaits_validation:
-        try:
-            # Shares are written by all together: no process leaves a validation by itself.
-            in_shares = is_sharded(run.cfg, run.process)
-            with nullcontext() if in_shares else run.stop.at_once():
-                is_best = validate_epoch(run)
-            if in_shares:
-                is_best = from_main(is_best)
-        except Interrupted as interruption:
+        share = validation_share(run)
+        if signum := asked_to_stop(run):
             run.saver.after_epoch(at_once=True)
-            leave(run, interruption.signum)
+            leave(run, signum)
+        is_best = from_main(report_validation(run, share))
         run.state.awaits_validation = False
     run.saver.after_epoch(is_best=is_best, at_once=save_at_once)
     run.clock.restart()
+
+
+def asked_to_stop(run: Training) -> int:
+    """The signal that asks any of the processes to stop, 0 for none: all of them ask together."""
+    with doing("waiting for the others' wishes"):
+        (wish,) = run.agreement.ask([run.stop.wish]).answer()
+    return signum_of(wish)
 
 
 def count(run: Training) -> None:
@@ -178,13 +181,18 @@ def check_failures(run: Training) -> int:
     return num_failed
 
 
-def validate_epoch(run: Training) -> bool:
-    """Validate on the centre views; whether this is the best so far (on the main process)."""
+def validation_share(run: Training) -> Scores:
+    """Score this process's share of the validation set, or as much as a stop signal leaves time."""
     assert run.val_feed is not None
     run.val_feed.start()
     run.process.watch.at(f"validation after epoch {run.state.epochs_done}")
     with run.reporter.progress(len(run.val_feed), "validation") as bar:
-        values = validate(run.scorer, run.val_feed, bar)
+        return score_share(run.scorer, run.val_feed, bar, lambda: bool(run.stop.wish))
+
+
+def report_validation(run: Training, share: Scores) -> bool:
+    """Log the errors on the centre views; whether they are the best so far, on the main process."""
+    values = error_rates(share)
     if values is None:
         return False
     is_best = values["top1_err"] < run.state.best_top1_err
