@@ -24,15 +24,15 @@ from timesformer.errors import UserError
 
 log = logging.getLogger("timesformer")
 
-JSON_STATS = "json_stats: %s"
+FILED_ONLY = {"is_filed_only": True}  # as `extra` of a record that the console does not show
 
 
 class ConsoleHandler(logging.Handler):
     """Prints above a progress bar instead of through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.msg == JSON_STATS:
-            return  # for parsers of the file; the person gets a line of words
+        if getattr(record, "is_filed_only", False):
+            return
         tqdm.write(self.format(record), file=sys.stdout)
         sys.stdout.flush()
 
@@ -114,7 +114,9 @@ class Reporter(Silent):
     def numbers(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """File `values` under `kind` (train_iter, train_epoch, val_epoch, test_final) at `step`."""
         record = {"_type": kind, "step": step, **values}
-        log.info(JSON_STATS, simplejson.dumps(record, sort_keys=True, ignore_nan=True))
+        # For parsers of the file; the person gets a line of words.
+        json = simplejson.dumps(record, sort_keys=True, ignore_nan=True)
+        log.info("json_stats: %s", json, extra=FILED_ONLY)
         try:
             self._file(record)
         except OSError as error:  # no reason to stop a training

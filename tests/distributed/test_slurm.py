@@ -7,10 +7,12 @@ from timesformer.distributed.slurm import (
     NUM_PORTS,
     find_step,
     first_host,
+    goes_back,
     is_ours_to_requeue,
     job_name,
     port_of,
     requeue,
+    words_of_job,
 )
 from timesformer.errors import UserError
 
@@ -88,10 +90,26 @@ def test_ports_of_what_may_run_at_one_time_differ():
 
 @pytest.mark.parametrize(
     ("environ", "ours"),
-    [({}, False), (BATCH, True), (BATCH | {"SUBMITIT_EXECUTOR": "slurm"}, False)],
+    [
+        ({}, False),
+        (BATCH, True),
+        (BATCH | {"SUBMITIT_EXECUTOR": "slurm"}, False),
+        (BATCH | {"SUBMITIT_EXECUTOR": "local"}, False),
+    ],
 )
 def test_who_puts_a_job_back(environ, ours):
     assert is_ours_to_requeue(environ) == ours
+
+
+def test_what_the_log_says_of_a_job():
+    assert words_of_job({}) == ""
+    assert words_of_job(BATCH) == ", Slurm job 8445901"
+    assert words_of_job(BATCH | {"SLURM_RESTART_COUNT": "2"}) == ", Slurm job 8445901, restart 2"
+
+
+@pytest.mark.parametrize("stop", ["SIGUSR1", "SIGUSR2", "SIGTERM", "SIGINT"])
+def test_outside_of_jobs_nothing_goes_back_unasked(stop):
+    assert goes_back(stop, ["SIGUSR2"], {}) == (stop == "SIGUSR2")
 
 
 def test_a_job_and_an_element_of_an_array_have_names():

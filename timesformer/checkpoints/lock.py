@@ -28,7 +28,7 @@ NAME = ".lock"
 SECONDS_BETWEEN_TRIES = 0.2
 
 # A predecessor may be on its way out. One with our own job number must be: Slurm runs a job once,
-# and learns of a lost node before the file server forgets its locks.
+# and learns of a lost node before the file server forgets its locks, or the node itself gives up.
 PATIENCE = 10.0
 PATIENCE_WITH_OWN_JOB = 120.0
 
@@ -42,10 +42,16 @@ _own: set[Path] = set()
 class OutputLock:
     """Holds OUTPUT_DIR for this process, in a ``with`` block or from `take` to `release`."""
 
-    def __init__(self, output_dir: str, patience: float = PATIENCE) -> None:
-        """`patience`: seconds to wait for a run that is on its way out."""
+    def __init__(
+        self,
+        output_dir: str,
+        patience: float = PATIENCE,
+        patience_with_own_job: float = PATIENCE_WITH_OWN_JOB,
+    ) -> None:
+        """Patience: seconds to wait for a run that is on its way out, or for one of our own job."""
         self.folder = Path(output_dir).resolve()
         self.patience = patience
+        self.patience_with_own_job = patience_with_own_job
         self._descriptor: int | None = None
 
     def __enter__(self) -> OutputLock:
@@ -58,7 +64,7 @@ class OutputLock:
         self.release()
 
     def take(self) -> None:
-        """Wait `patience` seconds at most for whoever holds the folder; make it if it is missing.
+        """Wait for whoever holds the folder, as long as patience lasts; make it if it is missing.
 
         Raises:
             UserError: another run holds the folder; or it cannot be written to.
@@ -93,7 +99,7 @@ class OutputLock:
         while not self._locked(descriptor):
             holder = read_holder(descriptor)
             ours = holder.get("job") not in ("", None) and holder.get("job") == me()["job"]
-            patience = max(self.patience, PATIENCE_WITH_OWN_JOB) if ours else self.patience
+            patience = self.patience_with_own_job if ours else self.patience
             if time.monotonic() - start >= patience:
                 raise in_use(self.folder, holder)
             if not said:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from timesformer.errors import UserError
@@ -110,8 +110,16 @@ def first_host(nodelist: str) -> str:
 
 
 def is_ours_to_requeue(environ: Mapping[str, str]) -> bool:
-    """Whether this is a job of Slurm that nobody else puts back into the queue: submitit does."""
-    return "SLURM_JOB_ID" in environ and environ.get("SUBMITIT_EXECUTOR") != "slurm"
+    """Whether this is a job of Slurm, and submitit, which requeues its own, has no hand in it."""
+    return bool(environ.get("SLURM_JOB_ID")) and "SUBMITIT_EXECUTOR" not in environ
+
+
+def goes_back(stop: str, requeue_signals: Collection[str], environ: Mapping[str, str]) -> bool:
+    """Whether a job that the signal `stop` has stopped should return to the queue.
+
+    A Slurm that preempts may send SIGTERM alone, and requeues only who waits to be killed.
+    """
+    return stop in requeue_signals or (stop == "SIGTERM" and is_preempted(environ))
 
 
 def is_preempted(environ: Mapping[str, str]) -> bool:
@@ -119,7 +127,9 @@ def is_preempted(environ: Mapping[str, str]) -> bool:
 
     A job that leaves in that time counts as failed, and Slurm does not requeue it.
     """
-    command = ["scontrol", "--oneliner", "show", "job", environ.get("SLURM_JOB_ID", "")]
+    if not environ.get("SLURM_JOB_ID"):
+        return False
+    command = ["scontrol", "--oneliner", "show", "job", environ["SLURM_JOB_ID"]]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=True, timeout=SECONDS_TO_ANSWER
@@ -127,6 +137,14 @@ def is_preempted(environ: Mapping[str, str]) -> bool:
     except (OSError, subprocess.SubprocessError):
         return False
     return bool(re.search(r"JobState=RUNNING .*PreemptTime=\d", done.stdout))
+
+
+def words_of_job(environ: Mapping[str, str]) -> str:
+    """``, Slurm job 12, restart 1``, for the log; empty outside of jobs."""
+    if not environ.get("SLURM_JOB_ID"):
+        return ""
+    restart = environ.get("SLURM_RESTART_COUNT", "0")
+    return f", Slurm job {environ['SLURM_JOB_ID']}" + (f", restart {restart}" * (restart != "0"))
 
 
 def requeue(environ: Mapping[str, str]) -> None:

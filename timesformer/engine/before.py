@@ -10,7 +10,7 @@ from fvcore.common.config import CfgNode
 from timesformer.datasets.auto_augment import parse
 from timesformer.datasets.build import build_dataset
 from timesformer.datasets.sources import check_decoder
-from timesformer.distributed.launch import Plan, check_devices
+from timesformer.distributed.launch import Plan
 from timesformer.engine.prepare import train_batch
 from timesformer.errors import UserError
 from timesformer.weights.load import weights_file
@@ -19,7 +19,6 @@ from timesformer.weights.sources import fetch
 
 def check_before(cfg: CfgNode, plan: Plan) -> None:
     """UserError for what would stop the run now or hours later; makes the output folder."""
-    check_devices(cfg, plan)
     make_output(cfg)
     check_files(cfg)
     check_decoder(cfg.DATA.DECODER)

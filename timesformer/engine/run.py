@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fvcore.common.config import CfgNode
@@ -12,9 +14,9 @@ from fvcore.common.config import CfgNode
 from timesformer import config
 from timesformer.checkpoints.files import remove_leftovers
 from timesformer.checkpoints.lock import OutputLock
-from timesformer.distributed.launch import launch, plan_run
+from timesformer.distributed import slurm
+from timesformer.distributed.launch import check_devices, launch, plan_run
 from timesformer.distributed.process import Process
-from timesformer.distributed.slurm import is_ours_to_requeue, is_preempted, requeue
 from timesformer.engine.before import check_before
 from timesformer.engine.build import build_testing, build_training
 from timesformer.engine.guards import exhausted
@@ -22,7 +24,14 @@ from timesformer.engine.resume import start_from
 from timesformer.engine.test import test
 from timesformer.engine.train import train
 from timesformer.errors import Interrupted, UserError
-from timesformer.logs import Silent, build_reporter, log_to_file, start_logging, stop_logging
+from timesformer.logs import (
+    FILED_ONLY,
+    Silent,
+    build_reporter,
+    log_to_file,
+    start_logging,
+    stop_logging,
+)
 from timesformer.signals import StopSignals
 
 log = logging.getLogger("timesformer")
@@ -31,6 +40,7 @@ log = logging.getLogger("timesformer")
 def start(cfg: CfgNode) -> None:
     """Run `cfg` in as many processes as it asks for, and wait for them."""
     plan = plan_run(cfg, os.environ)
+    check_devices(cfg, plan)
     if plan.spawns or plan.rank == 0:
         check_before(cfg, plan)
     launch(run, cfg, plan)
@@ -48,9 +58,12 @@ def run(cfg: CfgNode, process: Process) -> None:
             if not process.is_main:
                 train_and_test(cfg, process, stop)
                 return
-            with OutputLock(cfg.OUTPUT_DIR):
+            # A part of our own job that is cut off ends, and lets go, when it counts as hung.
+            patience = 60 * (cfg.HANG_TIMEOUT_MINUTES + 1)
+            with OutputLock(cfg.OUTPUT_DIR, patience_with_own_job=patience):
                 log_to_file(cfg.OUTPUT_DIR)
-                log.info("processes: %s", plan_run(cfg, os.environ))
+                job = slurm.words_of_job(os.environ)
+                log.info("processes: %s%s", plan_run(cfg, os.environ), job)
                 remove_leftovers(cfg.OUTPUT_DIR)
                 train_and_test(cfg, process, stop)
     finally:
@@ -63,24 +76,35 @@ def train_and_test(cfg: CfgNode, process: Process, stop: StopSignals) -> None:
         cfg.OUTPUT_DIR, is_main=process.is_main, tensorboard=cfg.TENSORBOARD.ENABLE
     )
     try:
-        if cfg.TRAIN.ENABLE:
-            run_training(cfg, process, reporter, stop)
-        elif process.is_main:
-            config.dump(cfg, Path(cfg.OUTPUT_DIR, "config_test.yaml"))
-        if cfg.TEST.ENABLE:
-            test(build_testing(cfg, process, reporter))
+        with in_sentences(process, stop):
+            if cfg.TRAIN.ENABLE:
+                run_training(cfg, process, reporter, stop)
+            elif process.is_main:
+                config.dump(cfg, Path(cfg.OUTPUT_DIR, "config_test.yaml"))
+            if cfg.TEST.ENABLE:
+                test(build_testing(cfg, process, reporter))
     except Interrupted as interruption:
         if process.is_main:
             tell_and_requeue(cfg, interruption)
         raise
-    except (OSError, RuntimeError) as error:
-        if stop.signum:  # the others have been asked to stop as well, and were faster
-            raise Interrupted(stop.signum, saved=False) from error
-        if sentence := exhausted(error):
-            raise UserError(sentence) from error
+    except UserError as error:
+        log.error("ended: %s", error, extra=FILED_ONLY)  # the door shows it
         raise
     finally:
         reporter.close()
+
+
+@contextmanager
+def in_sentences(process: Process, stop: StopSignals) -> Iterator[None]:
+    """Inside, what the machine or another process does to this one is told to a person."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if stop.signum:  # the others have been asked to stop as well, and were faster
+            raise Interrupted(stop.signum, saved=False) from error
+        if sentence := exhausted(error) or process.watch.sentence(error):
+            raise UserError(sentence) from error
+        raise
 
 
 def tell_and_requeue(cfg: CfgNode, interruption: Interrupted) -> None:
@@ -88,10 +112,9 @@ def tell_and_requeue(cfg: CfgNode, interruption: Interrupted) -> None:
     name = signal.Signals(interruption.signum).name
     state = "the state is saved" if interruption.saved else "nothing was to be saved"
     log.info("stopped by %s: %s; the same command continues", name, state)
-    # A Slurm that preempts may send SIGTERM alone, and requeues only who waits to be killed.
-    wanted = name in cfg.TRAIN.REQUEUE_SIGNALS or (name == "SIGTERM" and is_preempted(os.environ))
-    if wanted and is_ours_to_requeue(os.environ):
-        requeue(os.environ)
+    is_ours = slurm.is_ours_to_requeue(os.environ)
+    if is_ours and slurm.goes_back(name, cfg.TRAIN.REQUEUE_SIGNALS, os.environ):
+        slurm.requeue(os.environ)
 
 
 def run_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopSignals) -> None:

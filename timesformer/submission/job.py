@@ -16,7 +16,7 @@ from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
 from timesformer.config.defaults import KEYS
-from timesformer.distributed.slurm import is_preempted
+from timesformer.distributed.slurm import goes_back
 from timesformer.errors import Interrupted
 
 # More than Slurm takes to notice that a node does not answer (SlurmdTimeout, usually 300).
@@ -47,7 +47,9 @@ class TrainingJob:
         try:
             start(cfg)
         except Interrupted as stop:
-            if environment.global_rank == 0 and goes_back(stop.signum, cfg, environment):
+            name = signal.Signals(stop.signum).name
+            back = goes_back(name, cfg.TRAIN.REQUEUE_SIGNALS, os.environ)
+            if environment.global_rank == 0 and back:
                 assert callable(requeue), "submitit sets a handler before it calls a job"
                 put_back(environment, stop.signum, requeue)
             sys.exit(128 + stop.signum)
@@ -59,14 +61,6 @@ class TrainingJob:
     def checkpoint(self) -> DelayedSubmission:
         """The same again: what has been learnt lies in OUTPUT_DIR."""
         return DelayedSubmission(self)
-
-
-def goes_back(signum: int, cfg: CfgNode, environment: JobEnvironment) -> bool:
-    """Whether a run that this signal stopped should return to the queue."""
-    name = signal.Signals(signum).name
-    if name == "SIGTERM" and environment.cluster == "slurm":
-        return is_preempted(os.environ)
-    return name in cfg.TRAIN.REQUEUE_SIGNALS
 
 
 def put_back(environment: JobEnvironment, signum: int, requeue: Callable[..., Any]) -> None:
