@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def send(stop: signal.Signals) -> None:
     """To this process, and let the interpreter take notice."""
     os.kill(os.getpid(), stop)
     time.sleep(0.02)
+
+
+def deferred(inside: Callable[[StopSignals], None]) -> Interrupted:
+    """What comes of the signals that come `inside`, when that is over."""
+    with pytest.raises(Interrupted) as interruption, StopSignals() as stops, stops.deferred():
+        inside(stops)
+    return interruption.value
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -35,19 +43,41 @@ def test_a_signal_ends_what_is_not_deferred(stop: signal.Signals) -> None:
 def test_a_deferred_signal_waits_to_be_asked_for(
     stop: signal.Signals, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with StopSignals() as stops, stops.deferred():
+    def inside(stops: StopSignals) -> None:
         assert (stops.wish, stops.signum) == (0, 0)
         send(stop)
         assert stops.signum == signum_of(stops.wish) == stop
+
+    assert deferred(inside).signum == stop, "it counts at the end, if nobody has asked for it"
     assert f"{stop.name}: saving after this step, then leaving" in caplog.text
 
 
+def test_what_unwinds_is_not_stopped_in_turn() -> None:
+    """Launchers and clusters deliver a signal more than once."""
+    unwound = []
+
+    def stopped() -> None:
+        try:
+            send(signal.SIGUSR1)
+        finally:
+            send(signal.SIGUSR1)
+            unwound.append(True)
+
+    with pytest.raises(Interrupted), StopSignals():
+        stopped()
+    assert unwound
+
+
+def test_no_except_clause_for_errors_holds_it_up() -> None:
+    assert not issubclass(Interrupted, Exception)
+
+
 def test_a_wish_to_be_requeued_wins() -> None:
-    with StopSignals() as stops, stops.deferred():
-        send(signal.SIGTERM)
-        send(signal.SIGUSR2)
-        send(signal.SIGINT)
-        assert stops.signum == signal.SIGUSR2
+    def inside(stops: StopSignals) -> None:
+        for stop in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
+            send(stop)
+
+    assert deferred(inside).signum == signal.SIGUSR2
 
 
 def test_outside_the_main_thread_signals_are_others_business() -> None:

@@ -22,10 +22,12 @@ class UnreadableVideo(UserError):  # noqa: N818 - it names the video, not a mist
         return f"the video '{self.path}' cannot be read: {self.reason}"
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error: a signal asked the run to stop
+class Interrupted(BaseException):
     """The run was asked to stop by signal `signum`; `saved` tells whether its state was written.
 
-    It comes out of `engine.run.start` in every process. The doors exit with status 128 + `signum`.
+    Like KeyboardInterrupt it is no `Exception`, which somebody on the way might take for a damaged
+    file. It comes out of `engine.run.start` in every process. The doors exit with status
+    128 + `signum`.
     """
 
     def __init__(self, signum: int, *, saved: bool) -> None:

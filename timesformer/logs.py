@@ -33,16 +33,24 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if getattr(record, "is_filed_only", False):
             return
-        tqdm.write(self.format(record), file=sys.stdout)
-        sys.stdout.flush()
+        try:
+            tqdm.write(self.format(record), file=sys.stdout)
+            sys.stdout.flush()
+        except OSError as error:  # a full disk, a terminal that is gone: no reason to stop
+            log.removeHandler(self)
+            log.warning("nothing more can be said on the console (%s); the run goes on", error)
 
 
 class FileHandler(logging.FileHandler):
     """Says once on the console that nothing more can be filed; the run goes on without."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
         log.removeHandler(self)
-        log.warning("%s cannot be written to any more (%s)", self.baseFilename, sys.exc_info()[1])
+        log.warning("%s cannot be written to any more (%s)", self.baseFilename, error)
 
 
 def start_logging(rank: int) -> None:

@@ -73,7 +73,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.wish = 0  # the place in STOPS, from 1, of what came; 0 for nothing
-        self._is_deferred = self._said = False
+        self._is_deferred = self._is_raised = self._said = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -84,7 +84,8 @@ class StopSignals:
         self._arrivals, self._wakeup = socket.socketpair()
         self._wakeup.setblocking(False)
         self._wakeup_before = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=self._watch, args=(self._arrivals,), daemon=True).start()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
         self._before = {stop: signal.signal(stop, self._handle) for stop in STOPS}
         return self
 
@@ -99,7 +100,8 @@ class StopSignals:
         for stop, handler in self._before.items():
             signal.signal(stop, handler)
         signal.set_wakeup_fd(self._wakeup_before)
-        self._wakeup.close()  # which ends the watching thread
+        self._wakeup.close()  # which ends the watching thread, once it has said all
+        self._watcher.join()
 
     @property
     def signum(self) -> int:
@@ -114,19 +116,23 @@ class StopSignals:
             yield
         finally:
             self._is_deferred = False
+        if self.signum:  # it came after the caller had asked for the last time
+            raise Interrupted(self.signum, saved=False)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self._note(signal.Signals(signum))
-        if not self._is_deferred:
+        # Once: what unwinds, and gives the job back to the queue, is not to be stopped in turn.
+        if not self._is_deferred and not self._is_raised:
+            self._is_raised = True
             raise Interrupted(self.signum, saved=False)
 
-    def _watch(self, arrivals: socket.socket) -> None:
+    def _watch(self) -> None:
         presses: list[float] = []
-        while numbers := arrivals.recv(64):
+        while numbers := self._arrivals.recv(64):
             for number in numbers:
                 if number in STOPS:
                     self._arrived(signal.Signals(number), presses)
-        arrivals.close()
+        self._arrivals.close()
 
     def _arrived(self, stop: signal.Signals, presses: list[float]) -> None:
         """Say what came; on a second Ctrl-C, end."""

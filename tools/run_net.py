@@ -46,6 +46,8 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except Interrupted as interruption:
         sys.exit(128 + interruption.signum)
+    except KeyboardInterrupt:  # before the run has begun
+        sys.exit(130)
 
 
 if __name__ == "__main__":

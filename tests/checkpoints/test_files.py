@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from timesformer.checkpoints import files
+from timesformer.checkpoints.atomic import put_in_place
 from timesformer.errors import UserError
 
 
@@ -91,6 +93,16 @@ def test_the_newest_good_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     assert f"skipping a broken checkpoint: '{truncated}' cannot be read" in caplog.text
 
 
+def test_what_is_as_it_was_written_is_not_read(tmp_path: Path) -> None:
+    path = files.epoch_path(str(tmp_path), 1)
+    path.parent.mkdir()
+    path.write_bytes(b"no checkpoint")
+    assert files.newest_good(str(tmp_path)) is None
+    facts = {"sha256": hashlib.sha256(b"no checkpoint").hexdigest()}
+    files.write_json(files.json_path(path), facts)
+    assert files.newest_good(str(tmp_path)) == path
+
+
 def test_broken_facts_break_no_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = files.epoch_path(str(tmp_path), 1)
     files.write(some(), path)
@@ -153,3 +165,25 @@ def test_leftovers_go_and_nothing_else(tmp_path: Path, caplog: pytest.LogCapture
     assert foreign.exists()
     assert files.newest_good(str(tmp_path)) == path
     assert f"removing {unfinished}" in caplog.text
+
+
+def test_a_folder_outlives_a_kill_while_it_is_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shares = files.epoch_path(str(tmp_path), 1).with_suffix(".dcp")
+    half_removed = shares.with_name("checkpoint_epoch_00002.dcp.gone.tmp")
+    for place in (shares, half_removed):
+        place.mkdir(parents=True)
+    (shares / "share").write_text("the former")
+    with pytest.raises(FileNotFoundError):  # the second rename, which a kill would prevent
+        put_in_place(tmp_path / "none", shares)
+    assert not shares.exists()
+    caplog.set_level("INFO")
+    files.remove_leftovers(str(tmp_path))
+    assert list(shares.parent.iterdir()) == [shares]
+    assert (shares / "share").read_text() == "the former"
+    assert f"{shares} is back" in caplog.text
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    put_in_place(newer, shares)
+    assert list(shares.parent.rglob("*")) == [shares]

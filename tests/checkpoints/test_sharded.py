@@ -84,6 +84,29 @@ def test_it_becomes_one_file(
         merge(path, tmp_path / "again.pyth")
 
 
+def test_shares_that_were_replaced_are_merged_again(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = merge(folder)
+    former = files.facts_of(folder)["sha256"]
+    assert files.facts_of(path)["merged_from"] == former
+    with ShardedWriter() as writer:
+        writer.save(some(7), [path], {})
+    assert files.newest_good(str(tmp_path)) == folder
+    caplog.set_level("INFO")
+    assert files.read(merge(folder))["model_state"]["w"][0] == 7
+    assert files.facts_of(path)["merged_from"] == files.sha256_of(folder) != former
+    assert f"{path} is not of its shares as they are now: merging again" in caplog.text
+    assert merge(folder) == path
+    assert f"{folder} is already one file, {path}" in caplog.text
+    path.write_bytes(b"broken")
+    assert files.read(merge(folder))["model_state"]["w"][0] == 7
+    files.write(some(8), path)
+    with pytest.raises(UserError, match=r"00003.pyth was not merged from shares but written by"):
+        merge(folder)
+    assert files.newest_good(str(tmp_path)) == path
+
+
 def test_it_is_listed_kept_and_replaced_as_any_other(tmp_path: Path, group: None) -> None:
     out = str(tmp_path)
     files.write(some(), files.epoch_path(out, 1))
@@ -91,7 +114,7 @@ def test_it_is_listed_kept_and_replaced_as_any_other(tmp_path: Path, group: None
         writer.save(some(), [files.step_path(out, 1, 15)], {})
         best = files.folder(out) / files.BEST
         for value, epoch in ((1.0, 2), (2.0, 3), (3.0, 3)):
-            writer.save(some(value), [files.epoch_path(out, epoch), best], {})
+            writer.save(some(value), [best, files.epoch_path(out, epoch)], {})
     names = [path.name for path in files.all_paths(out)]
     assert names == ["checkpoint_epoch_00003.dcp", "checkpoint_epoch_00002.dcp"]
     assert files.newest_good(out) == files.all_paths(out)[0]
@@ -113,6 +136,7 @@ def test_the_newest_broken_one_is_skipped(
     assert files.newest_good(str(tmp_path)) == good
     assert f"skipping a broken checkpoint: {folder} is not as it was written" in caplog.text
     files.json_path(folder).unlink()
+    assert files.newest_good(str(tmp_path)) == folder  # its values are not read
     share.write_bytes(content[:100])
     assert files.newest_good(str(tmp_path)) == good
     assert f"'{folder}' was refused or is damaged" in caplog.text

@@ -89,12 +89,23 @@ def test_a_gpu_s_copy_is_finished_before_anything_changes(tmp_path: Path) -> Non
 def test_two_names_and_their_facts(tmp_path: Path) -> None:
     path, best = files.epoch_path(str(tmp_path), 1), files.folder(str(tmp_path)) / files.BEST
     with CheckpointWriter() as writer:
-        writer.save(some(), [path, best], {"epochs_done": 1, "metrics": {"loss": 2.0}})
+        writer.save(some(), [best, path], {"epochs_done": 1, "metrics": {"loss": 2.0}})
     assert path.stat().st_ino == best.stat().st_ino
     for name in (path, best):
         facts = json.loads(files.json_path(name).read_text())
         assert facts["metrics"] == {"loss": 2.0}
         files.verify(name)
+
+
+def test_the_best_is_there_before_the_epoch_that_counts_on_it(tmp_path: Path) -> None:
+    path, best = files.epoch_path(str(tmp_path), 1), files.folder(str(tmp_path)) / files.BEST
+    files.json_path(path).mkdir(parents=True)  # so that the second name cannot be given
+    writer = CheckpointWriter()
+    writer.save(some(), [best, path], {"epochs_done": 1})
+    with pytest.raises(UserError, match="could not be written"):
+        writer.close()
+    assert not path.exists()
+    assert files.verify(best)
 
 
 def write_run(out: str, writer: CheckpointWriter) -> None:
@@ -103,7 +114,7 @@ def write_run(out: str, writer: CheckpointWriter) -> None:
         for step in range(3):
             writer.save(some(), [files.step_path(out, epoch, 10 * epoch + step)], {})
         best = [files.folder(out) / files.BEST] if epoch == 0 else []
-        writer.save(some(), [files.epoch_path(out, epoch + 1), *best], {})
+        writer.save(some(), [*best, files.epoch_path(out, epoch + 1)], {})
 
 
 @pytest.mark.parametrize(("keep", "stay"), [(0, [3, 2, 1]), (1, [3]), (2, [3, 2])])
@@ -227,7 +238,7 @@ def write_for_ever(out, first):
             if epoch % 2:
                 name = files.step_path(out, epoch, epoch)
             checkpoint = {"epoch": epoch, "model_state": {"w": weights}}
-            writer.save(checkpoint, [name, *best], {})
+            writer.save(checkpoint, [*best, name], {})
 
 out, kills = sys.argv[1], int(sys.argv[2])
 first, cut = 1, 0
@@ -248,7 +259,9 @@ for kill in range(kills):
         assert (content["model_state"]["w"] == content["epoch"]).all(), path
     assert files.newest_good(out) == files.all_paths(out)[0]
     assert files.position(files.newest_good(out))[0] >= first - 1
-    first = files.position(files.newest_good(out))[0] + 1
+    newest = files.position(files.newest_good(out))[0]
+    assert content["epoch"] >= newest // 3 * 3, "the best up to the newest"
+    first = newest + 1
 print(cut, first)
 """
 

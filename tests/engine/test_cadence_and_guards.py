@@ -56,11 +56,11 @@ def test_no_replacement_to_be_found():
 
 
 def test_loss_guard_names_step_and_files_and_forgets():
-    guard = LossGuard(steps_per_epoch=4)
-    guard.add(3, torch.tensor([1.0, 2.0]), [0, 1])
+    guard = LossGuard()
+    guard.add("epoch 1, step 4/4", torch.tensor([1.0, 2.0]), [0, 1])
     guard.check(["a", "b", "c"])
-    guard.add(4, torch.tensor([1.0]), [0])
-    guard.add(5, torch.tensor([1.0, float("inf")]), [2, 1])
+    guard.add("epoch 2, step 1/4", torch.tensor([1.0]), [0])
+    guard.add("epoch 2, step 2/4", torch.tensor([1.0, float("inf")]), [2, 1])
     with pytest.raises(UserError, match="not finite in epoch 2, step 2/4, for b. Try a smaller"):
         guard.check(["a", "b", "c"])
     guard.check(["a", "b", "c"])

@@ -29,6 +29,7 @@ from timesformer.distributed.process import Process
 from timesformer.engine.build import build_training
 from timesformer.engine.resume import start_from
 from timesformer.engine.run import start
+from timesformer.engine.step import Training
 from timesformer.engine.train import after_epoch, finish_epoch, train, train_epoch
 from timesformer.errors import Interrupted
 from timesformer.logs import Silent, build_reporter
@@ -142,17 +143,19 @@ def trained_on(cfg: object, samples: int) -> set[str]:
     return {training.dataset.videos.paths[index] for index in order[:samples]}
 
 
+def stop_before_validation(training: Training) -> None:
+    with training.stop.deferred():
+        train_epoch(training)
+        finish_epoch(training)
+        os.kill(os.getpid(), signal.SIGTERM)
+        after_epoch(training)
+
+
 def test_a_stop_during_validation_is_made_up_for(videos: Path, tmp_path: Path, whole: Path) -> None:
     cfg = load_config(TINY_CONFIG, options(videos, tmp_path, **CHANGES))
     reporter = build_reporter(str(tmp_path), is_main=True, tensorboard=False)
-    with StopSignals() as stop:
-        training = build_training(cfg, Process(), reporter, stop)
-        with stop.deferred():
-            train_epoch(training)
-            finish_epoch(training)
-            os.kill(os.getpid(), signal.SIGTERM)
-            with pytest.raises(Interrupted) as interruption:
-                after_epoch(training)
+    with pytest.raises(Interrupted) as interruption, StopSignals() as stop:
+        stop_before_validation(build_training(cfg, Process(), reporter, stop))
     assert interruption.value.saved
     assert files.epoch_paths(str(tmp_path)) == [files.epoch_path(str(tmp_path), 1)]
     with StopSignals() as stop:
@@ -163,6 +166,17 @@ def test_a_stop_during_validation_is_made_up_for(videos: Path, tmp_path: Path, w
     reporter.close()
     assert metrics(tmp_path, "val_epoch") == metrics(whole, "val_epoch")
     assert same(final_weights(tmp_path, EPOCHS), final_weights(whole, EPOCHS))
+
+
+def test_a_validation_that_is_no_longer_wanted_is_not_made_up_for(
+    videos: Path, tmp_path: Path
+) -> None:
+    run(videos, tmp_path, SOLVER__MAX_EPOCH=1)
+    path = files.epoch_path(str(tmp_path), 1)
+    checkpoint = files.read(path)
+    files.write(checkpoint | {"awaits_validation": True}, path)
+    run(videos, tmp_path, SOLVER__MAX_EPOCH=2, TRAIN__EVAL_PERIOD=0)
+    assert len(metrics(tmp_path, "val_epoch")) == 1
 
 
 @pytest.mark.slow

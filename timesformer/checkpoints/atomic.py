@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 TEMPORARY = ".tmp"
+SET_ASIDE = ".old" + TEMPORARY  # a whole folder, until the one that replaces it has its name
+GOING = ".gone" + TEMPORARY  # a folder of which part may be removed
 
 
 class HashedFile(io.BufferedWriter):
@@ -61,11 +63,17 @@ def replacing(path: Path) -> Iterator[HashedFile]:
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
-    """Rename a file or folder that is on the disk; what has the name of `path` goes."""
-    if path.is_dir():  # which no other can replace
-        discard(path)
+    """Rename a file or folder that is on the disk; what has the name of `path` goes.
+
+    A folder can only be replaced in two steps; killed between them, it lies `SET_ASIDE`, whole.
+    """
+    aside = path.with_name(path.name + SET_ASIDE)
+    if path.is_dir():
+        discard(aside)
+        path.rename(aside)
     os.replace(temporary, path)
     sync_folder(path.parent)
+    discard(aside)
 
 
 def discard(path: Path) -> None:
@@ -73,10 +81,10 @@ def discard(path: Path) -> None:
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    if path.suffix != TEMPORARY:
-        aside = path.with_name(path.name + ".old" + TEMPORARY)
-        os.replace(path, aside)
-        path = aside
+    if not path.name.endswith(GOING):
+        going = path.with_name(path.name + GOING)
+        discard(going)
+        path = path.rename(going)
     shutil.rmtree(path)
 
 
@@ -86,6 +94,7 @@ def duplicate(source: Path, target: Path) -> None:
     discard(temporary)
     if source.is_dir():
         shutil.copytree(source, temporary, copy_function=link)
+        sync_folder(temporary)
     else:
         link(source, temporary)
     put_in_place(temporary, target)

@@ -26,7 +26,14 @@ import simplejson
 import torch
 
 import timesformer
-from timesformer.checkpoints.atomic import TEMPORARY, discard, duplicate, replacing, sha256_of
+from timesformer.checkpoints.atomic import (
+    SET_ASIDE,
+    TEMPORARY,
+    discard,
+    duplicate,
+    replacing,
+    sha256_of,
+)
 from timesformer.checkpoints.snapshot import Room, on_cpu
 from timesformer.errors import UserError
 from timesformer.weights.files import read_json, read_pickle
@@ -171,11 +178,21 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(output_dir: str) -> None:
-    """Remove what a killed run was writing; only for who holds the lock of OUTPUT_DIR."""
-    for path in folder(output_dir).glob(f"checkpoint_*{TEMPORARY}"):
-        log.info("removing %s, which a run that was killed did not finish", path)
-        with suppress(OSError):  # it is in nobody's way
-            discard(path)
+    """Remove what a killed run was writing, and give back its name to what it was replacing.
+
+    Only for who holds the lock of OUTPUT_DIR.
+    """
+    for path in sorted(folder(output_dir).glob(f"checkpoint_*{TEMPORARY}")):
+        former = path.with_name(path.name.removesuffix(SET_ASIDE))
+        try:
+            if former.exists():  # maybe `path` itself
+                log.info("removing %s, which a run that was killed did not finish", path)
+                discard(path)
+            elif path.exists():
+                log.info("%s is back: a run was killed while replacing it", former)
+                path.rename(former)
+        except OSError as error:
+            log.warning("%s, which a killed run has left, stays (%s)", path, error)
 
 
 def read(path: str | os.PathLike[str], room: Room = on_cpu) -> dict[str, Any]:
@@ -203,33 +220,64 @@ def read(path: str | os.PathLike[str], room: Room = on_cpu) -> dict[str, Any]:
     return checkpoint
 
 
-def verify(path: Path) -> None:
-    """UserError if the file is not the one that the JSON beside it was written for."""
+def facts_of(path: Path) -> dict[str, Any]:
+    """What the JSON beside a checkpoint tells; nothing if there is none or it is broken."""
     if not json_path(path).is_file():
-        return
+        return {}
     try:
-        facts = read_json(json_path(path))
+        return read_json(json_path(path))
     except UserError as error:
         log.warning("%s is taken without its facts: %s", path, error)
-        return
-    stated = facts.get("sha256")
+        return {}
+
+
+def verify(path: Path) -> bool:
+    """Whether the checkpoint is known to be as it was written; False if no JSON tells its hash.
+
+    Raises:
+        UserError: it is not the one that the JSON beside it was written for.
+    """
+    stated = facts_of(path).get("sha256")
     if stated and stated != sha256_of(path):
         raise UserError(
             f"{path} is not as it was written: its SHA-256 is another than in "
             f"{json_path(path).name}. If it was changed on purpose, remove that."
         )
+    return bool(stated)
+
+
+def is_copy(path: Path) -> bool:
+    """Whether it was merged from shares that are still there, maybe by now in a newer state."""
+    shares = path.with_suffix(".dcp")
+    return path != shares and shares.is_dir() and "merged_from" in facts_of(path)
 
 
 def newest_good(output_dir: str) -> Path | None:
-    """The newest checkpoint that is as it was written and can be read, or None.
+    """The newest checkpoint that is as it was written, or None.
 
-    Those that it skips are named in the log.
+    Those that it skips are named in the log. Shares come before the file merged from them, which
+    may be older. Where no hash is known, a file is read to see whether it can be, and of shares
+    all but the values of the tensors.
     """
-    for path in all_paths(output_dir):
+    for path in sorted(all_paths(output_dir), key=newness, reverse=True):
         try:
-            verify(path)
-            read(path)
+            if not verify(path):
+                probe(path)
             return path
         except UserError as error:
             log.warning("skipping a broken checkpoint: %s", error)
     return None
+
+
+def newness(path: Path) -> tuple[tuple[int, int] | None, bool]:
+    return position(path), not is_copy(path)
+
+
+def probe(path: Path) -> None:
+    """UserError if it cannot be a checkpoint, as far as `newest_good` looks."""
+    if path.is_dir():
+        from timesformer.checkpoints import sharded  # a second of imports, for who needs it
+
+        sharded.check(path)
+    else:
+        read(path)

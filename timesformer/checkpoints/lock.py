@@ -14,7 +14,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -47,11 +47,15 @@ class OutputLock:
         output_dir: str,
         patience: float = PATIENCE,
         patience_with_own_job: float = PATIENCE_WITH_OWN_JOB,
+        waiting: Callable[[], None] = lambda: None,
     ) -> None:
-        """Patience: seconds to wait for a run that is on its way out, or for one of our own job."""
+        """Patience: seconds to wait for a run that is on its way out, or for one of our own job;
+        `waiting` is called again and again meanwhile.
+        """
         self.folder = Path(output_dir).resolve()
         self.patience = patience
         self.patience_with_own_job = patience_with_own_job
+        self.waiting = waiting
         self._descriptor: int | None = None
 
     def __enter__(self) -> OutputLock:
@@ -106,6 +110,7 @@ class OutputLock:
                 sentence = "OUTPUT_DIR %s is held by %s: waiting up to %.0f s for it to end"
                 log.info(sentence, self.folder, words(holder), patience)
                 said = True
+            self.waiting()
             time.sleep(SECONDS_BETWEEN_TRIES)
 
     def _locked(self, descriptor: int) -> bool:

@@ -16,7 +16,8 @@ metadata may ask for nothing but what it is made of, and other values lie in a f
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +130,34 @@ def read(folder: Path, room: Room = on_cpu) -> Any:
         return empty.setdefault(name_of(place), room(place, tensor))
 
     checkpoint = with_tensors(read_pickle(folder / PLAIN), make_room)
-    try:
+    with damaged(folder):
         fill(empty, Reader(folder))
+    return checkpoint
+
+
+def check(folder: Path) -> None:
+    """UserError if all but the values of the tensors in `folder` cannot be read.
+
+    Of their files the sizes are looked at.
+    """
+    read_pickle(folder / PLAIN)
+    with damaged(folder):
+        for share in Reader(folder).read_metadata().storage_data.values():
+            if (folder / share.relative_path).stat().st_size < share.offset + share.length:
+                raise EOFError(f"{share.relative_path} is too short")
+
+
+@contextmanager
+def damaged(folder: Path) -> Iterator[None]:
+    """Any failure is a UserError about `folder`."""
+    try:
+        yield
     # A damaged file fails in whatever way its damaged bytes ask for: the type says nothing.
     except Exception as error:
         raise UserError(
             f"'{folder}' was refused or is damaged ({type(error).__name__}: {error}). Copy it "
             "again, or take the checkpoint before it."
         ) from error
-    return checkpoint
 
 
 def fill(tensors: dict[str, Tensor], reader: Reader) -> None:

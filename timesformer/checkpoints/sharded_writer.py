@@ -80,12 +80,6 @@ class ShardedWriter:
     def before_change(self) -> None:
         """Nothing is under way."""
 
-    def check(self) -> None:
-        """Nothing is under way."""
-
-    def wait(self) -> None:
-        """Nothing is under way."""
-
     def close(self) -> None:
         """UserError if the last write failed."""
         self._outcome.close()
@@ -146,7 +140,7 @@ class ShardedWriter:
         files.write_json(files.json_path(folder), described)
         for other in folders[1:]:
             files.give_second_name(folder, other)
-        remove_superfluous(folder, self.keep)
+        remove_superfluous(folders, self.keep)
 
     def _of_the_disk(self, error: CheckpointException, temporary: Path) -> OSError:
         """What a process's disk said; a defect of ours is raised as it is."""

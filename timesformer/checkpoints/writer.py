@@ -103,8 +103,9 @@ class CheckpointWriter:
 
         Args:
             checkpoint: nested dicts, lists and tuples of tensors and plain values.
-            paths: the first is written, the others become the same file. Older checkpoints of the
-                first one's folder that are not to be kept are removed when it is whole.
+            paths: the first is written, then the others become the same file, in this order, which
+                is what a kill in between leaves. Older checkpoints beside them that are not to be
+                kept are removed when all are whole.
             facts: what the JSON beside it shall tell.
             buffers: tensors of the model that a forward changes, which are copied at once.
 
@@ -171,13 +172,13 @@ class CheckpointWriter:
                 files.give_second_name(path, other)
         except OSError as error:
             return Failure(path, error)
-        remove_superfluous(path, self.keep)
+        remove_superfluous(paths, self.keep)
         return None
 
 
-def remove_superfluous(written: Path, keep: int) -> None:
+def remove_superfluous(written: Sequence[Path], keep: int) -> None:
     """What cannot be removed stays, with a warning."""
-    for old in superfluous(written, keep):
+    for old in (old for path in written for old in superfluous(path, keep)):
         try:
             files.remove(old)
         except OSError as error:
@@ -185,7 +186,7 @@ def remove_superfluous(written: Path, keep: int) -> None:
 
 
 def superfluous(written: Path, keep: int) -> list[Path]:
-    """What may go now that `written` is whole.
+    """What may go now that `written` is whole; nothing for the best one, which has no position.
 
     Newer ones do not count: the run has found them broken, or it would not write this one.
     """

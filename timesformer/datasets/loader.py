@@ -30,6 +30,8 @@ def build_loader(
     return DataLoader(
         dataset,
         batch_sampler=batches,
+        # Else each start would draw from the global generator, which a step has seeded by then.
+        generator=torch.Generator(),
         collate_fn=collate,
         num_workers=num_workers,
         pin_memory=pin_memory,

@@ -21,8 +21,7 @@ def prefetch(
     work on batch k. The price is the memory of one more batch, in uint8. What `transform` waits
     for it waits for on that stream alone, not on the work of the model.
     """
-    # At once, not with the first batch: a loader that starts draws from torch's global generator,
-    # which the caller may have seeded by then.
+    # At once, not with the first batch: the workers begin while the caller prepares.
     coming = iter(batches)
     if device.type == "cuda":
         return ahead_of_use(coming, device, transform)

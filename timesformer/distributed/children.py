@@ -58,7 +58,7 @@ class _Child:
 
     def __init__(self, function: Callable[[int], None], index: int) -> None:
         self.index, self.ended_at = index, float("inf")
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._pipe, theirs = _PROCESSES.Pipe(duplex=False)
         self.process = _PROCESSES.Process(target=_run, args=(function, index, theirs))
         with blocked():  # a signal that comes too early waits until the child can tell what it was

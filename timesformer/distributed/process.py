@@ -1,6 +1,6 @@
 """Who this process is among the processes of a run, and what they say to each other.
 
-The only room that talks to `torch.distributed`; everything here is a no-op in a single process.
+Everything here is a no-op in a single process.
 """
 
 from __future__ import annotations

@@ -68,12 +68,12 @@ _here = _Position()
 @contextmanager
 def doing(what: str) -> Iterator[None]:
     """Inside, the position is that of the last `Watch.at`, and `what`."""
-    _here.doing = what
+    before, _here.doing = _here.doing, what
     _here.beats += 1
     try:
         yield
     finally:
-        _here.doing = ""
+        _here.doing = before
         _here.beats += 1
 
 

@@ -40,6 +40,8 @@ def check_files(cfg: CfgNode) -> None:
         "TIMESFORMER.PRETRAINED_MODEL": cfg.TRAIN.ENABLE and cfg.TIMESFORMER.PRETRAINED_MODEL,
         "TEST.CHECKPOINT_FILE_PATH": cfg.TEST.ENABLE and cfg.TEST.CHECKPOINT_FILE_PATH,
     }
+    if cfg.TRAIN.CHECKPOINT_FILE_PATH.endswith(".dcp") and not cfg.TRAIN.FINETUNE:
+        del wanted["TRAIN.CHECKPOINT_FILE_PATH"]  # shares are continued as they are
     for key, source in wanted.items():
         try:
             if source:

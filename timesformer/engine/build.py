@@ -92,7 +92,7 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopS
         reporter=reporter,
         meter=TrainMeter(runtime.device),
         clock=Clock(cfg.SOLVER.MAX_EPOCH * num_steps),
-        loss_guard=LossGuard(num_steps),
+        loss_guard=LossGuard(),
         failures=FailureCounter(num_videos=len(dataset), max_fraction=cfg.DATA.MAX_FAILED_FRACTION),
         saver=Saver(cfg, process, state, surroundings(process, runtime, dataset)),
         stop=stop,
@@ -187,15 +187,16 @@ def feed(
     sampler: TrainSampler | EvalSampler,
     augment: Callable[[Batch], Batch] | None = None,
 ) -> Feed:
+    device = device_of(cfg, process)
     new_loader = partial(
         build_loader,
         dataset,
         sampler,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0,
-        decode_gpu=process.local_rank if cfg.DATA.DECODER == "torchcodec_cuda" else None,
+        decode_gpu=device.index if cfg.DATA.DECODER == "torchcodec_cuda" else None,
     )
-    return Feed(new_loader, sampler, device_of(cfg, process), augment)
+    return Feed(new_loader, sampler, device, augment)
 
 
 def scorer(

@@ -43,4 +43,5 @@ class Clock:
     def left(self, steps_done: int) -> str:
         """Time to the end at the mean speed so far, as H:MM:SS."""
         per_step = self.seconds_timed / max(self.steps_timed, 1)
-        return str(timedelta(seconds=round(per_step * (self.total_steps - steps_done))))
+        # Below 0 where a run goes on with larger steps than it began with.
+        return str(timedelta(seconds=round(per_step * max(0, self.total_steps - steps_done))))

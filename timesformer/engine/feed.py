@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -19,6 +20,9 @@ from timesformer.signals import blocked
 log = logging.getLogger("timesformer")
 
 MAX_DEATHS_IN_AN_EPOCH = 5
+
+# How PyTorch says it; the second is what becomes of it where batches are page-locked.
+DEATHS = ("DataLoader worker", "Pin memory thread exited")
 
 
 @dataclass
@@ -82,12 +86,13 @@ class Feed:
             batches = prefetch(self._loader, self.device, self.transform)
         # PyTorch has now seen to it that a worker's death is raised out of whatever line the main
         # process is at, in the middle of a step. Without its handler the next batch raises it.
-        signal.signal(signal.SIGCHLD, before)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, before)
         return batches
 
     def _bury(self, error: RuntimeError) -> None:
         """Forget the loader if it is its processes that have died."""
-        if "DataLoader worker" not in str(error):
+        if not any(words in str(error) for words in DEATHS):
             raise error
         self._loader = None
         self._deaths += 1

@@ -21,6 +21,8 @@ WHAT_TO_TRY = (
     "that continues the newest checkpoint stops at once, remove it."
 )
 
+# As PyTorch's allocator on the CPU says it, oneDNN, and NVIDIA's libraries.
+NO_MEMORY = ("DefaultCPUAllocator", "could not create a primitive", "STATUS_ALLOC_FAILED")
 OUT_OF_MEMORY = (
     "out of memory. Try a smaller TRAIN.BATCH_SIZE (GLOBAL_BATCH_SIZE keeps the step; "
     "TRAIN.HALVE_BATCH_ON_OOM True does it when it has to) or TEST.BATCH_SIZE, "
@@ -65,32 +67,27 @@ class FailureCounter:
 class LossGuard:
     """Remembers the losses since the last check, so that the device is only waited for then."""
 
-    def __init__(self, steps_per_epoch: int) -> None:
-        self.steps_per_epoch = steps_per_epoch
-        self._seen: list[tuple[int, Tensor, list[int]]] = []
+    def __init__(self) -> None:
+        self._seen: list[tuple[str, Tensor, list[int]]] = []
 
-    def add(self, step: int, losses: Tensor, indices: list[int]) -> None:
-        """Losses float (B,) of the clips `indices`, in optimiser step `step` of the run, from 0."""
-        self._seen.append((step, losses, indices))
+    def add(self, place: str, losses: Tensor, indices: list[int]) -> None:
+        """Losses float (B,) of the clips `indices`, at `place`: ``epoch 1, step 2/3``."""
+        self._seen.append((place, losses, indices))
 
     def check(self, paths: Sequence[str]) -> None:
-        """UserError with the step and the files of the first non-finite loss; forgets the rest."""
+        """UserError with the place and the files of the first non-finite loss; forgets the rest."""
         seen, self._seen = self._seen, []
         if not seen:
             return
         losses = torch.cat([losses for _, losses, _ in seen]).tolist()  # the one wait
         if all(math.isfinite(loss) for loss in losses):
             return
-        for step, values, indices in seen:
+        for place, values, indices in seen:
             pairs = zip(indices, values.tolist(), strict=True)
             if bad := [paths[index] for index, loss in pairs if not math.isfinite(loss)]:
                 raise UserError(
-                    f"the loss is not finite in {self._name(step)}, for {named(bad)}. {WHAT_TO_TRY}"
+                    f"the loss is not finite in {place}, for {named(bad)}. {WHAT_TO_TRY}"
                 )
-
-    def _name(self, step: int) -> str:
-        epoch, done = divmod(step, self.steps_per_epoch)
-        return f"epoch {epoch + 1}, step {done + 1}/{self.steps_per_epoch}"
 
 
 def named(paths: Sequence[str]) -> str:
@@ -109,8 +106,9 @@ def check_weights(model: nn.Module, when: str) -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the GPU or the machine had no memory left."""
-    of_cpu = ("DefaultCPUAllocator", "could not create a primitive")  # PyTorch's, oneDNN's
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in of_cpu)
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in NO_MEMORY
+    )
 
 
 def exhausted(error: OSError | RuntimeError) -> str | None:

@@ -86,6 +86,7 @@ def restore(run: Training, source: str) -> None:
     differences += changed_surroundings(checkpoint, run.saver.surroundings)
     state.restore(checkpoint, source, steps_of_epoch=run.num_steps)
     state.samples_done = min(state.samples_done, len(run.dataset))
+    state.awaits_validation &= run.val_feed is not None
     log.info(
         "continuing %s after %d of %d epochs%s",
         source,

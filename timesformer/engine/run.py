@@ -58,9 +58,7 @@ def run(cfg: CfgNode, process: Process) -> None:
             if not process.is_main:
                 train_and_test(cfg, process, stop)
                 return
-            # A part of our own job that is cut off ends, and lets go, when it counts as hung.
-            patience = 60 * (cfg.HANG_TIMEOUT_MINUTES + 1)
-            with OutputLock(cfg.OUTPUT_DIR, patience_with_own_job=patience):
+            with output_lock(cfg, process):
                 log_to_file(cfg.OUTPUT_DIR)
                 job = slurm.words_of_job(os.environ)
                 log.info("processes: %s%s", plan_run(cfg, os.environ), job)
@@ -68,6 +66,16 @@ def run(cfg: CfgNode, process: Process) -> None:
                 train_and_test(cfg, process, stop)
     finally:
         stop_logging()
+
+
+def output_lock(cfg: CfgNode, process: Process) -> OutputLock:
+    """OUTPUT_DIR for this run alone."""
+    return OutputLock(
+        cfg.OUTPUT_DIR,
+        # A part of our own job that is cut off ends, and lets go, when it counts as hung.
+        patience_with_own_job=60 * (cfg.HANG_TIMEOUT_MINUTES + 1),
+        waiting=lambda: process.watch.at("waiting for OUTPUT_DIR"),  # which is no hang
+    )
 
 
 def train_and_test(cfg: CfgNode, process: Process, stop: StopSignals) -> None:
@@ -110,7 +118,7 @@ def in_sentences(process: Process, stop: StopSignals) -> Iterator[None]:
 def tell_and_requeue(cfg: CfgNode, interruption: Interrupted) -> None:
     """Say how the run was stopped, and give a Slurm job back to the queue if that was asked for."""
     name = signal.Signals(interruption.signum).name
-    state = "the state is saved" if interruption.saved else "nothing was to be saved"
+    state = "the state is saved" if interruption.saved else "nothing more was to be saved"
     log.info("stopped by %s: %s; the same command continues", name, state)
     is_ours = slurm.is_ours_to_requeue(os.environ)
     if is_ours and slurm.goes_back(name, cfg.TRAIN.REQUEUE_SIGNALS, os.environ):

@@ -60,13 +60,12 @@ class Saver:
     def after_epoch(self, *, is_best: bool = False, at_once: bool = False) -> None:
         """One that stays where TRAIN.CHECKPOINT_PERIOD is over, else one of a step if `at_once`."""
         cfg, done = self.cfg, self.state.epochs_done
-        names = []
+        # The best first: killed between the two, the run trains the epoch again.
+        names = [files.folder(cfg.OUTPUT_DIR) / files.BEST] if is_best else []
         if is_due(done, cfg.TRAIN.CHECKPOINT_PERIOD, cfg.SOLVER.MAX_EPOCH):
             names.append(files.epoch_path(cfg.OUTPUT_DIR, done))
         elif at_once:
             names.append(self._step_path())
-        if is_best:
-            names.append(files.folder(cfg.OUTPUT_DIR) / files.BEST)
         if names:
             self._write(names)
 

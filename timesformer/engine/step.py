@@ -78,6 +78,12 @@ class Training:
         """Optimiser steps of an epoch."""
         return len(self.sampler.step_sizes())
 
+    @property
+    def place(self) -> str:
+        """Where the run is, for people."""
+        done = self.num_steps - len(self.sampler.step_sizes(self.state.samples_done))
+        return f"epoch {self.state.epochs_done + 1}, step {done + 1}/{self.num_steps}"
+
 
 def train_step(run: Training, size: int) -> None:
     """One optimiser step over `size` videos of all processes."""
@@ -126,7 +132,7 @@ def backward(run: Training, batch: Batch, num_clips: int, rng: random.Random) ->
     mean = (losses * weights).sum() * (run.process.world_size / num_clips)
     run.state.scaler.scale(mean).backward()
     run.meter.update(losses.detach(), logits.detach(), labels, weights)
-    run.loss_guard.add(run.state.steps_done, losses.detach(), indices.tolist())
+    run.loss_guard.add(run.place, losses.detach(), indices.tolist())
 
 
 def update_weights(run: Training) -> None:
@@ -158,8 +164,9 @@ def accumulate_in_memory(run: Training, size: int) -> None:
 
 
 def all_have_room(run: Training, size: int) -> bool:
-    """Try to `accumulate`; False, and nothing is left of the attempt, if any process ran out."""
+    """Try to `accumulate`; False if any process ran out, and then as if it had not been tried."""
     before = run.meter.sums.clone()
+    buffers = [buffer.clone() for buffer in run.state.model.buffers()]
     try:
         accumulate(run, size)
         failed = False
@@ -170,6 +177,8 @@ def all_have_room(run: Training, size: int) -> bool:
     if run.agreement.ask([failed]).answer() == [0]:
         return True
     run.meter.sums = before
+    for buffer, former in zip(run.state.model.buffers(), buffers, strict=True):
+        buffer.copy_(former)
     run.state.optimizer.zero_grad(set_to_none=True)
     if run.runtime.device.type == "cuda":
         torch.cuda.empty_cache()

@@ -41,7 +41,6 @@ def train(run: Training) -> None:
             after_epoch(run, save_at_once=save)
         if signum := asked_to_stop(run):
             leave(run, signum)
-    run.saver.close()
 
 
 def train_epoch(run: Training) -> tuple[int, bool]:
@@ -60,7 +59,7 @@ def train_epoch(run: Training) -> tuple[int, bool]:
     signum, save = 0, False
     with run.reporter.progress(run.num_steps, f"epoch {epoch + 1}", done=first) as bar:
         for done, size in enumerate(sizes, start=first + 1):
-            run.process.watch.at(f"epoch {epoch + 1}, step {done}/{run.num_steps}")
+            run.process.watch.at(run.place)
             question = run.agreement.ask([run.stop.wish, run.saver.is_due()])
             set_lr(state.optimizer, lr_at(epoch + (done - 1) / run.num_steps, run.cfg))
             train_step(run, size)
