@@ -49,19 +49,20 @@ def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def kill_a_worker(output: Path, deaths: list[int]) -> None:
+def children() -> set[psutil.Process]:
+    return set(psutil.Process().children())
+
+
+def kill_a_worker(output: Path, others: set[psutil.Process], deaths: list[int]) -> None:
     """SIGKILL to a loader process of this one, once a few steps are reported."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not deaths:
         if (output / "metrics.jsonl").exists() and len(losses(output)) >= 4:
-            workers = [
-                child
-                for child in psutil.Process().children()
-                if "resource_tracker" not in " ".join(child.cmdline())
-            ]
-            if workers:
-                workers[0].kill()
-                deaths.append(workers[0].pid)
+            for worker in children() - others:
+                if "resource_tracker" not in " ".join(worker.cmdline()):
+                    worker.kill()
+                    deaths.append(worker.pid)
+                    break
         time.sleep(0.005)
 
 
@@ -72,7 +73,7 @@ def test_a_loader_process_that_dies_costs_nothing(videos: Path, tmp_path: Path) 
     changes = CHANGES | {"TIMESFORMER__DROP_PATH_RATE": 0.2}
     start(load_config(TINY_CONFIG, options(videos, whole, **changes)))
     deaths: list[int] = []
-    killer = threading.Thread(target=kill_a_worker, args=(killed, deaths))
+    killer = threading.Thread(target=kill_a_worker, args=(killed, children(), deaths))
     killer.start()
     opts = options(videos, killed, **changes, DATA_LOADER__NUM_WORKERS=2)
     start(load_config(TINY_CONFIG, opts))
