@@ -100,7 +100,10 @@ class StopSignals:
         for stop, handler in self._before.items():
             signal.signal(stop, handler)
         signal.set_wakeup_fd(self._wakeup_before)
-        self._wakeup.close()  # which ends the watching thread, once it has said all
+        # Ends the watching thread, once it has said all. Closing alone would not: processes that
+        # were forked meanwhile have copies.
+        self._wakeup.shutdown(socket.SHUT_RDWR)
+        self._wakeup.close()
         self._watcher.join()
 
     @property

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from torch.utils.data import DataLoader
 
 from tests.engine.runs import (
     REPO,
@@ -69,6 +70,7 @@ def kill_a_worker(output: Path, others: set[psutil.Process], deaths: list[int]) 
 @pytest.mark.slow
 def test_a_loader_process_that_dies_costs_nothing(videos: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
+    list(DataLoader([0, 1], num_workers=1))  # somebody else's, which has PyTorch set its handler
     # Stochastic depth is drawn in each step, whatever becomes of the loader.
     changes = CHANGES | {"TIMESFORMER__DROP_PATH_RATE": 0.2}
     start(load_config(TINY_CONFIG, options(videos, whole, **changes)))

@@ -77,9 +77,11 @@ def signal_after_steps(output: Path, num_steps: int, stop: signal.Signals) -> It
     sender.join()
 
 
-def stop_after(videos: Path, output: Path, num_steps: int, stop: signal.Signals) -> Interrupted:
+def stop_after(
+    videos: Path, output: Path, num_steps: int, stop: signal.Signals, **changes: object
+) -> Interrupted:
     with signal_after_steps(output, num_steps, stop), pytest.raises(Interrupted) as interruption:
-        run(videos, output)
+        run(videos, output, **changes)
     return interruption.value
 
 
@@ -141,6 +143,15 @@ def trained_on(cfg: object, samples: int) -> set[str]:
         training = build_training(cfg, Process(), Silent(), stop)
     order = [request.index for batch in training.sampler for request in batch]
     return {training.dataset.videos.paths[index] for index in order[:samples]}
+
+
+def test_a_run_with_loader_processes_stops_as_well(
+    videos: Path, tmp_path: Path, whole: Path
+) -> None:
+    """They live as long as the loader, and hold copies of what was open when they were forked."""
+    stop_after(videos, tmp_path, 2, signal.SIGTERM, DATA_LOADER__NUM_WORKERS=2)
+    run(videos, tmp_path, DATA_LOADER__NUM_WORKERS=1)
+    assert same(final_weights(tmp_path, EPOCHS), final_weights(whole, EPOCHS))
 
 
 def stop_before_validation(training: Training) -> None:

@@ -6,10 +6,12 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from timesformer.datasets.batch import Batch
 from timesformer.datasets.prefetch import prefetch
@@ -23,6 +25,20 @@ MAX_DEATHS_IN_AN_EPOCH = 5
 
 # How PyTorch says it; the second is what becomes of it where batches are page-locked.
 DEATHS = ("DataLoader worker", "Pin memory thread exited")
+
+
+@contextmanager
+def deaths_wait_for_the_next_batch() -> Iterator[None]:
+    """For starting a loader: its processes' deaths are raised by the next batch, and not before.
+
+    PyTorch, once it has started a loader, raises them out of whatever line the main process is at,
+    in the middle of a step.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    if threading.current_thread() is threading.main_thread():  # else nobody can set handlers
+        is_pytorchs = getattr(before, "__module__", "") == signal_handling.__name__
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if is_pytorchs else before)
 
 
 @dataclass
@@ -81,14 +97,8 @@ class Feed:
     def _opened(self) -> Iterator[Batch]:
         if self._loader is None:
             self._loader = self.new_loader()
-        before = signal.getsignal(signal.SIGCHLD)
-        with blocked():
-            batches = prefetch(self._loader, self.device, self.transform)
-        # PyTorch has now seen to it that a worker's death is raised out of whatever line the main
-        # process is at, in the middle of a step. Without its handler the next batch raises it.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, before)
-        return batches
+        with deaths_wait_for_the_next_batch(), blocked():
+            return prefetch(self._loader, self.device, self.transform)
 
     def _bury(self, error: RuntimeError) -> None:
         """Forget the loader if it is its processes that have died."""
