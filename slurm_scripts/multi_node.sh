@@ -35,7 +35,7 @@ CFG=${1:?usage: sbatch slurm_scripts/multi_node.sh CONFIG.yaml [KEY VALUE ...]}
 shift
 read -r FIRST_NODE < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 
-# Without it, restarted processes look for each other at their predecessors' addresses.
+# A store of their own for restarted processes, in which nothing is of their predecessors.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 
 torchrun=(

@@ -33,7 +33,7 @@ PYTHON=${PYTHON:-python}
 CFG=${1:?usage: sbatch slurm_scripts/single_node.sh CONFIG.yaml [KEY VALUE ...]}
 shift
 
-# Without it, restarted processes look for each other at their predecessors' addresses.
+# A store of their own for restarted processes, in which nothing is of their predecessors.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 
 torchrun=(

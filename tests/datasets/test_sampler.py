@@ -35,7 +35,10 @@ def passes(world_size, num_samples=10, global_batch=4, per_pass=4, epoch=0):
 def test_an_epoch_holds_every_sample_once():
     indices = [r.index for batch in sampler(10, 4, 2) for r in batch if r.counted]
     assert sorted(indices) == list(range(10))
-    assert sampler(10, 4, 2).step_sizes() == [4, 4, 2]
+    made = sampler(10, 4, 2)
+    assert made.step_sizes() == [4, 4, 2]
+    for first in range(11):
+        assert made.num_steps(first) == len(made.step_sizes(first))
     assert len(sampler(10, 4, 2)) == 5 == len(list(sampler(10, 4, 2)))
 
 

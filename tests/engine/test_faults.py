@@ -221,6 +221,31 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(
     print(f"{kills} kills, {runs} runs")
 
 
+@pytest.mark.slow
+def test_torchrun_restarts_what_it_costs_is_the_steps_since_the_last_save(
+    videos: Path, tmp_path: Path
+) -> None:
+    """A rank is killed, once: all start again by themselves, from the checkpoint before."""
+    whole, restarted = tmp_path / "whole", tmp_path / "restarted"
+    changes = CHANGES | {"SOLVER__MAX_EPOCH": 12, "TRAIN__CHECKPOINT_EVERY_STEPS": 1}
+    assert run_process(command(options(videos, whole, **changes, NUM_PROCS=2))).returncode == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    args = [*launcher, "--max-restarts=2", *command(options(videos, restarted, **changes))[1:]]
+    with subprocess.Popen(args, env=environment(), stdout=subprocess.DEVNULL) as agent:
+        while agent.poll() is None and steps_done(restarted) < 20:
+            time.sleep(0.005)
+        ranks = [
+            c for c in psutil.Process(agent.pid).children() if "run_net.py" in str(c.cmdline())
+        ]
+        ranks[-1].kill()
+        assert agent.wait(240) == 0
+    assert same(final_weights(restarted, 12), final_weights(whole, 12))
+    steps = [record["step"] for record in metrics(restarted, "train_iter")]
+    assert set(steps) == set(range(1, 73))
+    # The checkpoint of the last whole step may not have been on the disk yet.
+    assert len(steps) - 72 <= 3
+
+
 def test_a_second_run_keeps_out_of_the_folder(videos: Path, tmp_path: Path) -> None:
     opts = options(videos, tmp_path, **CHANGES)
     with OutputLock(str(tmp_path)):

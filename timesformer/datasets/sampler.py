@@ -76,6 +76,10 @@ class TrainSampler(Sampler[list[Request]]):
         full, rest = divmod(self.num_samples - first, self.global_batch)
         return [self.global_batch] * full + ([rest] if rest else [])
 
+    def num_steps(self, first: int = 0) -> int:
+        """Optimiser steps of an epoch from `first` on."""
+        return math.ceil((self.num_samples - first) / self.global_batch)
+
     def num_passes(self, step_size: int) -> int:
         """Forward passes of a step with `step_size` samples."""
         return math.ceil(step_size / self.per_pass)

@@ -69,7 +69,6 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopS
         share_the_rest(state, runtime)
     describe(cfg, process, batch, dataset, state)
     evaluated = state.ema.module if state.ema and cfg.TRAIN.EMA_EVAL else model
-    num_steps = len(sampler.step_sizes())
     return Training(
         cfg=cfg,
         process=process,
@@ -91,7 +90,7 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopS
         loss=LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC),
         reporter=reporter,
         meter=TrainMeter(runtime.device),
-        clock=Clock(cfg.SOLVER.MAX_EPOCH * num_steps),
+        clock=Clock(cfg.SOLVER.MAX_EPOCH * sampler.num_steps()),
         loss_guard=LossGuard(),
         failures=FailureCounter(num_videos=len(dataset), max_fraction=cfg.DATA.MAX_FAILED_FRACTION),
         saver=Saver(cfg, process, state, surroundings(process, runtime, dataset)),

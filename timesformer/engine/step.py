@@ -76,12 +76,12 @@ class Training:
     @property
     def num_steps(self) -> int:
         """Optimiser steps of an epoch."""
-        return len(self.sampler.step_sizes())
+        return self.sampler.num_steps()
 
     @property
     def place(self) -> str:
         """Where the run is, for people."""
-        done = self.num_steps - len(self.sampler.step_sizes(self.state.samples_done))
+        done = self.num_steps - self.sampler.num_steps(self.state.samples_done)
         return f"epoch {self.state.epochs_done + 1}, step {done + 1}/{self.num_steps}"
 
 
