@@ -17,6 +17,8 @@ from timesformer.models.attention import (
     AxialBlock,
     Block,
     DividedSpaceTimeBlock,
+    JointSpaceTimeBlock,
+    SpaceOnlyBlock,
     SparseLocalGlobalBlock,
     TokenGrid,
 )
@@ -143,10 +145,10 @@ def lattice_of(token: Token, grid: TokenGrid) -> Group:
     return tuple(i % 2 for i in place(token, grid))
 
 
-REFERENCES = {
-    "joint_space_time": joint_space_time,
-    "space_only": space_only,
-    "divided_space_time": divided_space_time,
-    "axial": axial,
-    "sparse_local_global": sparse_local_global,
+REFERENCES: dict[type[Block], Callable[..., Tensor]] = {
+    JointSpaceTimeBlock: joint_space_time,
+    SpaceOnlyBlock: space_only,
+    DividedSpaceTimeBlock: divided_space_time,
+    SparseLocalGlobalBlock: sparse_local_global,
+    AxialBlock: axial,
 }

@@ -2,9 +2,9 @@
 
 Dimensions: B batch, T frames, h w rows and columns of patches, N = h*w patches, D width.
 
-The tokens of a clip are (B, 1 + N*T, D): the class token, then the patches, all frames of the first
-patch before the second patch (as the released checkpoints' time embedding expects). A new scheme is
-a subclass of `Block`, registered under its name, whose `forward` keeps that shape.
+The tokens of a clip are the class token, then the patches, all frames of the first patch before the
+second patch (as the released checkpoints' time embedding expects). A new scheme is a subclass of
+`Block`, registered under its name; how its tokens lie from block to block is its own affair.
 
 A scheme with several attentions in a block takes one after the other, each with a residual of its
 own. The last is `attn`, under the name it has in an image ViT; one before it is called after what
@@ -76,10 +76,17 @@ class BlockSpec:
 
 
 class Block(nn.Module):
-    """Pre-norm attention and MLP over whole sequences: the block of an image ViT."""
+    """Pre-norm attention and MLP over whole sequences: the block of an image ViT.
 
-    per_frame: ClassVar[bool] = False
-    """True: every frame is a sequence of its own, (B*T, 1 + N, D), and time is not embedded."""
+    `arrange` says how the tokens of a clip lie in the tensor that goes from block to block, and
+    `cls_token_of` and `patches_of` where they are to be found: a scheme may lay them out as its
+    attention likes to read them.
+    """
+
+    embeds_time: ClassVar[bool] = True
+    attentions_with_fc: ClassVar[tuple[str, ...]] = ()
+    """X of each ``X_fc`` that takes what ``X_attn.proj`` gives, but for means and dropping:
+    two linear layers that inference may take for one (`fold.folded`)."""
 
     def __init__(self, spec: BlockSpec, drop_path_rate: float) -> None:
         super().__init__()
@@ -89,17 +96,60 @@ class Block(nn.Module):
         self.norm2 = spec.norm()
         self.mlp = spec.mlp()
 
-    def forward(self, tokens: Tensor, grid: TokenGrid) -> Tensor:
-        """Tokens to tokens, same shape; `grid` says how the patch tokens lie in the clip."""
-        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens)))
+    @staticmethod
+    def arrange(cls_token: Tensor, patches: Tensor) -> Tensor:
+        """The tokens of clips: (B, 1, D) and (B, N, T, D) to (B, 1 + N*T, D)."""
+        return torch.cat([cls_token, patches.flatten(1, 2)], dim=1)
+
+    @staticmethod
+    def cls_token_of(tokens: Tensor, grid: TokenGrid) -> Tensor:
+        """(B, D); or (B, T, D) where every frame has one of its own."""
+        return tokens[:, 0]
+
+    @staticmethod
+    def patches_of(tokens: Tensor, grid: TokenGrid) -> Tensor:
+        """(B, N, T, D)."""
+        return tokens[:, 1:].unflatten(1, (grid.patches, grid.frames))
+
+    def forward(self, tokens: Tensor, grid: TokenGrid, *, only_cls: bool = False) -> Tensor:
+        """Tokens to tokens, of the same shape.
+
+        Args:
+            tokens: as `arrange` lays them out.
+            grid: how the patches lie in the clip.
+            only_cls: the outcome for the class token alone, in whose shape the patches are missing:
+                all that is wanted of the last block. It is the same but for rounding.
+        """
+        update = self.attn(self.norm1(tokens), only_first=only_cls)
+        tokens = tokens[:, : update.shape[1]] + self.drop_path(update)
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
 
 @ATTENTION_SCHEMES.register("space_only")
 class SpaceOnlyBlock(Block):
-    """S: a token sees its own frame. The network averages over frames after the last block."""
+    """S: a token sees its own frame. The network averages over frames after the last block.
 
-    per_frame = True
+    Every frame is a sequence of its own, and time is not embedded.
+    """
+
+    embeds_time = False
+
+    @staticmethod
+    def arrange(cls_token: Tensor, patches: Tensor) -> Tensor:
+        """(B, 1, D) and (B, N, T, D) to (B*T, 1 + N, D)."""
+        frames = patches.transpose(1, 2).flatten(0, 1)  # (B*T, N, D)
+        copies = cls_token.expand(-1, patches.shape[2], -1).flatten(0, 1)[:, None]
+        return torch.cat([copies, frames], dim=1)
+
+    @staticmethod
+    def cls_token_of(tokens: Tensor, grid: TokenGrid) -> Tensor:
+        """(B, T, D)."""
+        return tokens[:, 0].unflatten(0, (-1, grid.frames))
+
+    @staticmethod
+    def patches_of(tokens: Tensor, grid: TokenGrid) -> Tensor:
+        """(B, N, T, D)."""
+        return tokens[:, 1:].unflatten(0, (-1, grid.frames)).transpose(1, 2)
 
 
 @ATTENTION_SCHEMES.register("joint_space_time")
@@ -113,7 +163,13 @@ class DividedSpaceTimeBlock(Block):
 
     As in the released code and unlike the paper, the class token stays out of temporal attention.
     Stochastic depth drops single patches in the temporal branch, single frames in the spatial one.
+
+    The tokens lie as (B, 1 + N, T, D), the class token as a patch that all frames have a copy of.
+    So each of the two attentions reads what it needs as it lies: no token is moved in a block. The
+    copies are kept equal, at the price of T - 1 tokens more in the other layers.
     """
+
+    attentions_with_fc: ClassVar[tuple[str, ...]] = ("temporal",)
 
     def __init__(self, spec: BlockSpec, drop_path_rate: float) -> None:
         super().__init__(spec, drop_path_rate)
@@ -121,33 +177,45 @@ class DividedSpaceTimeBlock(Block):
         self.temporal_attn = spec.attention()
         self.temporal_fc = spec.linear()
 
-    def forward(self, tokens: Tensor, grid: TokenGrid) -> Tensor:
-        cls_token, patches = tokens[:, :1], tokens[:, 1:]
-        patches = patches + self.over_time(patches, grid)
-        tokens = torch.cat([cls_token, patches], dim=1)  # (B, 1 + N*T, D)
-        tokens = tokens + self.over_space(tokens, grid)
-        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+    @staticmethod
+    def arrange(cls_token: Tensor, patches: Tensor) -> Tensor:
+        """(B, 1, D) and (B, N, T, D) to (B, 1 + N, T, D)."""
+        copies = cls_token[:, :, None].expand(-1, -1, patches.shape[2], -1)  # (B, 1, T, D)
+        return torch.cat([copies, patches], dim=1)
 
-    def over_time(self, patches: Tensor, grid: TokenGrid) -> Tensor:
-        series = self.temporal_norm1(patches).unflatten(1, (grid.patches, grid.frames))
-        series = series.flatten(0, 1)  # (B*N, T, D)
+    @staticmethod
+    def cls_token_of(tokens: Tensor, grid: TokenGrid) -> Tensor:
+        """(B, D)."""
+        return tokens[:, 0, 0]
+
+    @staticmethod
+    def patches_of(tokens: Tensor, grid: TokenGrid) -> Tensor:
+        """(B, N, T, D)."""
+        return tokens[:, 1:]
+
+    def forward(self, tokens: Tensor, grid: TokenGrid, *, only_cls: bool = False) -> Tensor:
+        tokens = tokens + self.over_time(tokens)
+        update = self.over_space(tokens, grid, only_cls=only_cls)
+        tokens = tokens[:, : update.shape[1]] + update
+        update = self.drop_path(self.mlp(self.norm2(tokens)))
+        if self.training and self.mlp.drop.p:
+            update[:, 0] = update[:, 0, :1]  # its copies had each a draw of its own
+        return tokens + update
+
+    def over_time(self, tokens: Tensor) -> Tensor:
+        """What temporal attention adds: (B, 1 + N, T, D), zeros for the class token."""
+        series = self.temporal_norm1(tokens).flatten(0, 1)  # (B*(1+N), T, D)
         update = self.temporal_fc(self.drop_path(self.temporal_attn(series)))
-        return update.reshape(patches.shape)  # (B, N*T, D)
+        update = update.unflatten(0, tokens.shape[:2])
+        update[:, 0] = 0
+        return update
 
-    def over_space(self, tokens: Tensor, grid: TokenGrid) -> Tensor:
-        cls_token, patches = self.norm1(tokens).split([1, grid.patches * grid.frames], dim=1)
-        frames = patches.unflatten(1, (grid.patches, grid.frames)).transpose(1, 2)  # (B, T, N, D)
-        cls_token, frames = self.within(self.attn, cls_token, frames)
-        return torch.cat([cls_token, frames.transpose(1, 2).flatten(1, 2)], dim=1)
-
-    def within(
-        self, attention: Attention, cls_token: Tensor, groups: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """(B, 1, D) and (B, G, S, D) to the same shapes: every group attends within itself."""
-        copies = cls_token[:, None].expand(-1, groups.shape[1], -1, -1)  # (B, G, 1, D)
-        sequences = torch.cat([copies, groups], dim=2).flatten(0, 1)  # (B*G, 1 + S, D)
-        update = self.drop_path(attention(sequences)).unflatten(0, groups.shape[:2])
-        return update[:, :, 0].mean(dim=1, keepdim=True), update[:, :, 1:]
+    def over_space(self, tokens: Tensor, grid: TokenGrid, *, only_cls: bool) -> Tensor:
+        """What spatial attention adds: (B, 1 + N, T, D)."""
+        update = self.attn(self.norm1(tokens), only_first=only_cls)
+        update = self.drop_path(update, each=(0, 2))
+        update[:, 0] = update[:, 0].mean(dim=1, keepdim=True)
+        return update
 
 
 @ATTENTION_SCHEMES.register("axial")
@@ -159,27 +227,39 @@ class AxialBlock(DividedSpaceTimeBlock):
     Stochastic depth drops single patches in time, then single rows, then single columns.
     """
 
+    attentions_with_fc = ("temporal", "width")
+
     def __init__(self, spec: BlockSpec, drop_path_rate: float) -> None:
         super().__init__(spec, drop_path_rate)
         self.width_norm1 = spec.norm()
         self.width_attn = spec.attention()
         self.width_fc = spec.linear()
 
-    def over_space(self, tokens: Tensor, grid: TokenGrid) -> Tensor:
+    def over_space(self, tokens: Tensor, grid: TokenGrid, *, only_cls: bool) -> Tensor:
         along_width = self.width_fc(self.over_rows(self.width_norm1(tokens), grid))
-        return along_width + self.over_columns(self.norm1(tokens + along_width), grid)
+        columns = self.norm1(tokens + along_width)
+        along_height = self.over_columns(columns, grid, only_cls=only_cls)
+        return along_width[:, : along_height.shape[1]] + along_height
 
     def over_rows(self, tokens: Tensor, grid: TokenGrid) -> Tensor:
-        rows = on_grid(tokens[:, 1:], grid).permute(0, 1, 3, 2, 4)  # (B, h, T, w, D)
-        cls_token, update = self.within(self.width_attn, tokens[:, :1], rows.flatten(1, 2))
-        update = update.unflatten(1, rows.shape[1:3]).transpose(2, 3)  # (B, h, w, T, D)
-        return torch.cat([cls_token, update.flatten(1, 3)], dim=1)
+        """(B, 1 + N, T, D) to the same."""
+        rows = tokens[:, 1:].unflatten(1, (grid.height, grid.width))  # (B, h, w, T, D)
+        copies = tokens[:, None, :1].expand(-1, grid.height, -1, -1, -1)  # (B, h, 1, T, D)
+        sequences = torch.cat([copies, rows], dim=2).flatten(0, 1)  # (B*h, 1 + w, T, D)
+        update = self.drop_path(self.width_attn(sequences), each=(0, 2))
+        update = update.unflatten(0, rows.shape[:2])  # (B, h, 1 + w, T, D)
+        cls_update = update[:, :, 0].mean(dim=(1, 2), keepdim=True)  # (B, 1, 1, D)
+        return self.arrange(cls_update[:, 0], update[:, :, 1:].flatten(1, 2))
 
-    def over_columns(self, tokens: Tensor, grid: TokenGrid) -> Tensor:
-        columns = on_grid(tokens[:, 1:], grid).permute(0, 2, 3, 1, 4)  # (B, w, T, h, D)
-        cls_token, update = self.within(self.attn, tokens[:, :1], columns.flatten(1, 2))
-        update = update.unflatten(1, columns.shape[1:3]).permute(0, 3, 1, 2, 4)  # (B, h, w, T, D)
-        return torch.cat([cls_token, update.flatten(1, 3)], dim=1)
+    def over_columns(self, tokens: Tensor, grid: TokenGrid, *, only_cls: bool) -> Tensor:
+        """(B, 1 + N, T, D) to the same, or to the class token's (B, 1, T, D)."""
+        columns = tokens[:, 1:].unflatten(1, (grid.height, -1)).flatten(2, 3)  # (B, h, w*T, D)
+        copies = tokens[:, :1, :1].expand(-1, -1, columns.shape[2], -1)  # (B, 1, w*T, D)
+        sequences = torch.cat([copies, columns], dim=1)  # (B, 1 + h, w*T, D)
+        update = self.drop_path(self.attn(sequences, only_first=only_cls), each=(0, 2))
+        cls_update = update[:, :1].mean(dim=2)  # (B, 1, D)
+        patches = update[:, 1:].unflatten(2, (grid.width, -1)).flatten(1, 2)  # (B, N, T, D)
+        return self.arrange(cls_update, patches)
 
 
 @ATTENTION_SCHEMES.register("sparse_local_global")
@@ -195,20 +275,28 @@ class SparseLocalGlobalBlock(Block):
     sizes. Stochastic depth drops single windows, single lattices.
     """
 
+    attentions_with_fc = ("local",)
+
     def __init__(self, spec: BlockSpec, drop_path_rate: float) -> None:
         super().__init__(spec, drop_path_rate)
         self.local_norm1 = spec.norm()
         self.local_attn = spec.attention()
         self.local_fc = spec.linear()
 
-    def forward(self, tokens: Tensor, grid: TokenGrid) -> Tensor:
+    def forward(self, tokens: Tensor, grid: TokenGrid, *, only_cls: bool = False) -> Tensor:
         update = self.within(self.local_attn, self.local_norm1(tokens), grid, windows(grid))
         tokens = tokens + self.local_fc(update)
-        tokens = tokens + self.within(self.attn, self.norm1(tokens), grid, lattices(grid))
+        update = self.within(self.attn, self.norm1(tokens), grid, lattices(grid), only_cls)
+        tokens = tokens[:, : update.shape[1]] + update
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
     def within(
-        self, attention: Attention, tokens: Tensor, grid: TokenGrid, groups: list[Slices]
+        self,
+        attention: Attention,
+        tokens: Tensor,
+        grid: TokenGrid,
+        groups: list[Slices],
+        only_cls: bool = False,
     ) -> Tensor:
         """(B, 1 + N*T, D) to the same: the patches of each group attend among themselves."""
         cls_token, patches = tokens[:, :1], on_grid(tokens[:, 1:], grid)
@@ -217,11 +305,12 @@ class SparseLocalGlobalBlock(Block):
         for rows, columns, frames in groups:
             group = patches[:, rows, columns, frames]  # (B, h', w', T', D)
             sequence = torch.cat([cls_token, group.flatten(1, 3)], dim=1)
-            outcome = self.drop_path(attention(sequence))
+            outcome = self.drop_path(attention(sequence, only_first=only_cls))
             cls_updates.append(outcome[:, :1])
-            update[:, rows, columns, frames] = outcome[:, 1:].unflatten(1, group.shape[1:4])
+            if not only_cls:
+                update[:, rows, columns, frames] = outcome[:, 1:].unflatten(1, group.shape[1:4])
         cls_update = torch.stack(cls_updates).mean(dim=0)  # (B, 1, D)
-        return torch.cat([cls_update, update.flatten(1, 3)], dim=1)
+        return cls_update if only_cls else torch.cat([cls_update, update.flatten(1, 3)], dim=1)
 
 
 Slices = tuple[slice, slice, slice]

@@ -80,8 +80,15 @@ class FrameResNet(VideoClassifier):
         features = recomputed(self.backbone, images) if again else self.backbone(images)
         return features.unflatten(0, (-1, clip.shape[2]))  # (B, T, D)
 
-    def set_grad_checkpointing(self, enable: bool) -> None:
-        """Recompute each residual block in the backward pass."""
+    def set_grad_checkpointing(
+        self, enable: bool, *, every: int = 1, keep: str = "nothing"
+    ) -> None:
+        """Recompute each residual block in the backward pass; UserError for anything between."""
+        if (every, keep) != (1, "nothing"):
+            raise UserError(
+                f"TIMESFORMER.CHECKPOINT_EVERY {every} and TIMESFORMER.CHECKPOINT_KEEP {keep} are "
+                "about the blocks of a transformer, and this model has none: use 1 and nothing."
+            )
         self.grad_checkpointing = enable
 
 

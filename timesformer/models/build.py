@@ -38,8 +38,10 @@ class VideoClassifier(nn.Module):
         """(B, D): what the classification head reads."""
         raise NotImplementedError
 
-    def set_grad_checkpointing(self, enable: bool) -> None:
-        """Trade time for memory: recompute activations in the backward pass."""
+    def set_grad_checkpointing(
+        self, enable: bool, *, every: int = 1, keep: str = "nothing"
+    ) -> None:
+        """Trade time for memory: recompute activations in the backward pass (see `Recomputed`)."""
         raise NotImplementedError
 
     def no_weight_decay(self) -> set[str]:
@@ -78,7 +80,11 @@ def build_model(cfg: CfgNode, *, pretrained: bool = True) -> VideoClassifier:
     model = entry(**what_it_takes(name, entry, geometry))
     if cfg.TIMESFORMER.PRETRAINED_MODEL and pretrained:
         report(load_pretrained(model, cfg.TIMESFORMER.PRETRAINED_MODEL, **loading(cfg)))
-    model.set_grad_checkpointing(cfg.TIMESFORMER.GRAD_CHECKPOINTING)
+    model.set_grad_checkpointing(
+        cfg.TIMESFORMER.GRAD_CHECKPOINTING,
+        every=cfg.TIMESFORMER.CHECKPOINT_EVERY,
+        keep=cfg.TIMESFORMER.CHECKPOINT_KEEP,
+    )
     return model
 
 

@@ -6,6 +6,7 @@ patches, D width, P patch side; inside attention S is the length of any sequence
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -67,16 +68,93 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(drop_rate)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, S, D) to (B, S, D); each sequence of the batch attends within itself."""
-        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, S, 3, heads, d)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, S, d)
+    def forward(self, x: Tensor, *, only_first: bool = False) -> Tensor:
+        """Every sequence attends within itself.
+
+        Args:
+            x: (B, S, D); or (B, S, G, D), G sequences that lie side by side in memory.
+            only_first: the outcome of the first token of each sequence alone.
+
+        Returns:
+            The shape of `x`; with a single token, S = 1, for `only_first`.
+        """
+        if only_first:
+            first = x[:, :1]
+            queries, (keys, values) = self.project(first, 0, 1)[0], self.project(x, 1, 3)
+        else:
+            first = x
+            queries, keys, values = self.project(x, 0, 3)
         # The fused kernels never hold the S x S matrix, which is what joint attention runs out of.
-        mixed = F.scaled_dot_product_attention(
-            q, k, v, dropout_p=self.attn_drop_rate if self.training else 0.0
-        )
-        mixed = mixed.transpose(1, 2).flatten(2)  # (B, S, D)
-        return self.proj_drop(self.proj(mixed))
+        mixed = attend(queries, keys, values, self.attn_drop_rate if self.training else 0.0)
+        return self.proj_drop(self.proj(mixed.reshape(first.shape)))
+
+    def project(self, x: Tensor, start: int, stop: int) -> tuple[Tensor, ...]:
+        """Those of queries, keys and values from `start` to `stop`, each (B, S, G * heads, d).
+
+        Sequences side by side become so many more heads, without a copy of their tokens: for that
+        a token's queries, keys and values have to lie together head by head, and the few rows of
+        the weight are put into that order instead.
+        """
+        number, dim = stop - start, self.qkv.in_features
+        weight: Tensor = self.qkv.weight
+        bias: Tensor | None = self.qkv.bias
+        if number < 3:
+            weight = weight[start * dim : stop * dim]
+            bias = None if bias is None else bias[start * dim : stop * dim]
+        if x.ndim == 3:
+            parts = F.linear(x, weight, bias).unflatten(2, (number, self.num_heads, -1))
+            return parts.unbind(2)
+        weight = by_head(weight, number, self.num_heads)
+        bias = None if bias is None else by_head(bias, number, self.num_heads)
+        parts = F.linear(x, weight, bias).unflatten(3, (self.num_heads, number, -1))
+        return parts.flatten(2, 3).unbind(3)
+
+
+def by_head(rows: Tensor, number: int, num_heads: int) -> Tensor:
+    """From all heads of the queries, then of the keys, …, to all of the first head, then … ."""
+    return rows.unflatten(0, (number, num_heads, -1)).transpose(0, 1).flatten(0, 2)
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, drop_rate: float) -> Tensor:
+    """Softmax attention; all (B, S, heads, d), of which the queries may be fewer."""
+    number, length = keys.shape[:2]
+    packed = 1
+    if queries.is_cuda and queries.shape[1] == length:
+        packed = largest_divisor(number, GPU_TILE // length)
+    mask = None
+    if packed > 1:
+        queries, keys, values = (in_a_row(part, packed) for part in (queries, keys, values))
+        mask = same_sequence(packed, length, queries.device)
+    mixed = F.scaled_dot_product_attention(
+        queries.transpose(1, 2),
+        keys.transpose(1, 2),
+        values.transpose(1, 2),
+        attn_mask=mask,
+        dropout_p=drop_rate,
+    ).transpose(1, 2)
+    return mixed.unflatten(1, (packed, length)).flatten(0, 1) if packed > 1 else mixed
+
+
+GPU_TILE = 128
+"""Tokens that a GPU's attention kernels take up at a time. Shorter sequences, of which temporal
+attention has thousands, leave the rest of that idle; so as many as fit are put in a row, where a
+mask keeps them apart."""
+
+
+def in_a_row(sequences: Tensor, number: int) -> Tensor:
+    """(B, S, heads, d) to (B / number, number * S, heads, d), without moving anything."""
+    return sequences.unflatten(0, (-1, number)).flatten(1, 2)
+
+
+def same_sequence(number: int, length: int, device: torch.device) -> Tensor:
+    """bool (number * length, number * length): whether two tokens are of the same sequence."""
+    sequence = torch.arange(number * length, device=device) // length
+    return sequence[:, None] == sequence
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """Of `number`, at most `limit`; at least 1."""
+    return next((n for n in range(limit, 1, -1) if number % n == 0), 1)
 
 
 class Mlp(nn.Module):
@@ -96,20 +174,24 @@ class Mlp(nn.Module):
 class DropPath(nn.Module):
     """Stochastic depth (arXiv 1603.09382): in training, zeroes whole rows of a residual branch.
 
-    A row is what the first dimension counts, so the caller chooses by its reshape whether a clip, a
-    frame or a patch is dropped. Kept rows are scaled by 1 / (1 - rate): the expectation stays.
+    A row is what some dimensions count: clips, frames or patches, as the caller chooses.
+    Kept rows are scaled by 1 / (1 - rate): the expectation stays.
     """
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
+        self.is_on = rate > 0
+        # A tensor: blocks that differ in a number alone would each be compiled anew.
+        self.register_buffer("keep", torch.tensor(1.0 - rate), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.rate == 0.0 or not self.training:
+    def forward(self, x: Tensor, each: tuple[int, ...] = (0,)) -> Tensor:
+        """`each`: the dimensions of `x` that count rows."""
+        if not (self.is_on and self.training):
             return x
-        keep = 1.0 - self.rate
-        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
-        return x * mask.div_(keep)
+        keep = self.get_buffer("keep")
+        rows = keep.expand([n if dim in each else 1 for dim, n in enumerate(x.shape)])
+        return x * rows.bernoulli().div_(keep).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate:.3f}"

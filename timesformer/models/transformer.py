@@ -6,18 +6,19 @@ patches, D width, P patch side.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from timesformer.errors import UserError
 from timesformer.models.attention import ATTENTION_SCHEMES, LAYER_NORM_EPS, BlockSpec, TokenGrid
 from timesformer.models.layers import PatchEmbed, check_divisible
 from timesformer.models.pos_embed import draw, resize_spatial, resize_temporal
+from timesformer.models.recompute import Recomputed
 
 POS_EMBEDS = ("space_time", "space", "none")
 
@@ -95,7 +96,7 @@ class VisionTransformer(nn.Module):
                 f"pos_embed is '{pos_embed}'; it must be one of {', '.join(POS_EMBEDS)}."
             )
         scheme = ATTENTION_SCHEMES.get(attention_type)
-        in_time = pos_embed == "space_time" and not scheme.per_frame
+        in_time = pos_embed == "space_time" and scheme.embeds_time
         self.geometry: dict[str, Any] = {
             "img_size": img_size if isinstance(img_size, int) else list(img_size),
             "patch_size": patch_size,
@@ -111,9 +112,9 @@ class VisionTransformer(nn.Module):
             "pos_embed": pos_embed,
             "head_hidden_dim": head_hidden_dim,
         }
-        self.per_frame = scheme.per_frame
+        self.scheme = scheme
         self.grid = token_grid(num_frames, img_size, patch_size)
-        self.grad_checkpointing = False
+        self.recomputed: Recomputed | None = None
 
         self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim)
         self.cls_token = embedding(1, embed_dim)
@@ -152,11 +153,12 @@ class VisionTransformer(nn.Module):
         """The class token after the final norm, (B, D); `clip` as in `forward`."""
         tokens, grid = self.embed(clip)
         for block in self.blocks:
-            tokens = self.run_block(block, tokens, grid)
-        cls_token = tokens[:, 0]  # (B, D), or (B*T, D) per frame
-        if self.per_frame:
+            is_last = block is self.blocks[-1]
+            tokens = self.run_block(block, tokens, grid, only_cls=is_last)
+        cls_token = self.scheme.cls_token_of(tokens, grid)
+        if cls_token.ndim == 3:  # (B, T, D)
             # As released, the frames are averaged before the norm and not after it.
-            cls_token = cls_token.unflatten(0, (-1, grid.frames)).mean(dim=1)  # (B, D)
+            cls_token = cls_token.mean(dim=1)
         return self.norm(cls_token)
 
     def forward_intermediates(
@@ -181,45 +183,50 @@ class VisionTransformer(nn.Module):
                 seen.append(self.in_place(self.norm(tokens) if norm else tokens, grid))
         return seen
 
-    def run_block(self, block: nn.Module, tokens: Tensor, grid: TokenGrid) -> Tensor:
-        if self.grad_checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, tokens, grid, use_reentrant=False)
-        return block(tokens, grid)
+    def run_block(
+        self, block: nn.Module, tokens: Tensor, grid: TokenGrid, *, only_cls: bool = False
+    ) -> Tensor:
+        if self.recomputed is not None and torch.is_grad_enabled():
+            return self.recomputed(block, tokens, grid, only_cls=only_cls)
+        return block(tokens, grid, only_cls=only_cls)
 
     def in_place(self, tokens: Tensor, grid: TokenGrid) -> LayerTokens:
         """The tokens of a block by frame, row and column."""
-        frames, height, width = grid
-        cls_token, patches = tokens[:, 0], tokens[:, 1:]
-        if self.per_frame:
-            patches = patches.unflatten(0, (-1, frames)).unflatten(2, (height, width))
-            return LayerTokens(cls_token.unflatten(0, (-1, frames)), patches)
-        patches = patches.unflatten(1, (height, width, frames))  # (B, h, w, T, D)
-        return LayerTokens(cls_token, patches.permute(0, 3, 1, 2, 4))
+        patches = self.scheme.patches_of(tokens, grid).unflatten(1, (grid.height, grid.width))
+        return LayerTokens(self.scheme.cls_token_of(tokens, grid), patches.permute(0, 3, 1, 2, 4))
 
     def embed(self, clip: Tensor) -> tuple[Tensor, TokenGrid]:
-        """Tokens with their place and time, in the shape the blocks take (paper eq. 1)."""
+        """Tokens with their place and time, as the blocks take them (paper eq. 1)."""
         patches = self.patch_embed(clip)  # (B, T, h, w, D)
         grid = TokenGrid(*patches.shape[1:4])
-        patches = patches.flatten(2, 3)  # (B, T, N, D)
+        patches = patches.flatten(2, 3).transpose(1, 2)  # (B, N, T, D)
         cls_token: Tensor = self.cls_token  # (1, 1, D)
+        place = self.place(grid)
+        if self.pos_embed is not None:
+            cls_token = cls_token + self.pos_embed[:, :1]
+        if place is not None:
+            patches = patches + place
+        cls_token = self.pos_drop(cls_token.expand(clip.shape[0], -1, -1))
+        return self.scheme.arrange(cls_token, self.pos_drop(patches)), grid
+
+    def place(self, grid: TokenGrid) -> Tensor | None:
+        """What patches are told of their place and time: (1, N, T, D), or with 1 for N or T."""
+        parts = []
         if self.pos_embed is not None:
             # Not grid[1:]: tracing with torch 2.6 does not follow a slice of a named tuple.
             here, there = (self.grid.height, self.grid.width), (grid.height, grid.width)
             pos_embed = resize_spatial(self.pos_embed, here, there)  # (1, 1 + N, D)
-            patches, cls_token = patches + pos_embed[:, 1:], cls_token + pos_embed[:, :1]
+            parts.append(pos_embed[:, 1:, None])
         if self.time_embed is not None:
-            time_embed = resize_temporal(self.time_embed, grid.frames)  # (1, T, D)
-            patches = patches + time_embed[:, :, None]  # (B, T, N, D)
-        if self.per_frame:
-            sequences = patches.flatten(0, 1)  # (B*T, N, D)
-        else:
-            sequences = patches.transpose(1, 2).flatten(1, 2)  # (B, N*T, D)
-        cls_token = cls_token.expand(sequences.shape[0], -1, -1)
-        return self.pos_drop(torch.cat([cls_token, sequences], dim=1)), grid
+            parts.append(resize_temporal(self.time_embed, grid.frames)[:, None])  # (1, 1, T, D)
+        # First to each other, which is little: one pass over the clips' patches instead of two.
+        return functools.reduce(torch.add, parts) if parts else None
 
-    def set_grad_checkpointing(self, enable: bool) -> None:
-        """Recompute each block in the backward pass: one forward more, one block's memory."""
-        self.grad_checkpointing = enable
+    def set_grad_checkpointing(
+        self, enable: bool, *, every: int = 1, keep: str = "nothing"
+    ) -> None:
+        """Recompute blocks in the backward pass, at most one forward more: see `Recomputed`."""
+        self.recomputed = Recomputed(self.blocks, every=every, keep=keep) if enable else None
 
     def no_weight_decay(self) -> set[str]:
         """Names of the parameters that an optimiser may exempt from weight decay."""

@@ -91,8 +91,10 @@ class TimeSformer(VideoClassifier):
         """The tokens after each block: see `VisionTransformer.forward_intermediates`."""
         return self.model.forward_intermediates(clip, layers, norm=norm)
 
-    def set_grad_checkpointing(self, enable: bool) -> None:
-        self.model.set_grad_checkpointing(enable)
+    def set_grad_checkpointing(
+        self, enable: bool, *, every: int = 1, keep: str = "nothing"
+    ) -> None:
+        self.model.set_grad_checkpointing(enable, every=every, keep=keep)
 
     def no_weight_decay(self) -> set[str]:
         return {f"model.{name}" for name in self.model.no_weight_decay()}

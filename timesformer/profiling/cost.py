@@ -26,6 +26,7 @@ from timesformer.profiling.flops import (
     grid_of,
     layers_of,
     measured_flops,
+    nominal_flops,
     num_tokens,
     scheme_of,
 )
@@ -39,8 +40,11 @@ class Cost:
     tokens: int | None
     """None for a model that is no TimeSformer."""
     measured_flops: int
+    """Of what is computed, which is less than papers count."""
     formula_flops: int | None
-    """None where there is no formula for the model."""
+    """The same by the formula; None where there is none for the model."""
+    nominal_flops: int | None
+    """As papers count: every block in full."""
     uncounted: tuple[str, ...]
     """Operators that `measured_flops` may have missed; empty if all is well."""
     kept_bytes: int
@@ -69,28 +73,31 @@ def cost_of(
     with torch.device("meta"):
         model = build()
     flops, uncounted = measured_flops(model, clip)
-    tokens, expected_flops = expected(model, clip)
+    tokens, expected_flops, nominal = expected(model, clip)
     kept, kept_checkpointed = kept_in_training(model, train_clip or clip)
     return Cost(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         tokens=tokens,
         measured_flops=flops,
         formula_flops=expected_flops,
+        nominal_flops=nominal,
         uncounted=uncounted,
         kept_bytes=kept,
         kept_bytes_checkpointed=kept_checkpointed,
     )
 
 
-def expected(model: nn.Module, clip: ClipSize) -> tuple[int | None, int | None]:
-    """Tokens, and multiply-adds by the formula, of the TimeSformer that `model` holds, if any."""
+def expected(model: nn.Module, clip: ClipSize) -> tuple[int | None, int | None, int | None]:
+    """Tokens, and multiply-adds by the formula, computed and nominal, of the TimeSformer in it."""
     for network in model.modules():
         if isinstance(network, VisionTransformer):
             scheme, grid = scheme_of(network), grid_of(network, clip)
-            known = scheme in BLOCK_WORK
-            flops = formula_flops(scheme, grid, layers_of(network)) if known else None
-            return num_tokens(scheme, grid), flops
-    return None, None
+            tokens, layers = num_tokens(scheme, grid), layers_of(network)
+            if scheme not in BLOCK_WORK:
+                return tokens, None, None
+            computed = formula_flops(scheme, grid, layers)
+            return tokens, computed, nominal_flops(scheme, grid, layers)
+    return None, None, None
 
 
 def kept_in_training(model: VideoClassifier, clip: ClipSize) -> tuple[int, int | None]:
@@ -119,14 +126,13 @@ def kept_in_training(model: VideoClassifier, clip: ClipSize) -> tuple[int, int |
         return kept, kept_bytes(model, inputs)
 
 
-def make_fake(model: nn.Module) -> None:
-    """Replaces meta parameters and buffers by fake ones on the CPU; inside a `FakeTensorMode`."""
+def make_fake(model: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+    """Replaces parameters, by those of `dtype`, and buffers; inside a `FakeTensorMode`."""
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             # setattr and not register_parameter: recurrent layers notice the former
-            setattr(
-                module, name, nn.Parameter(torch.empty(parameter.shape), parameter.requires_grad)
-            )
+            fake = torch.empty(parameter.shape, dtype=dtype)
+            setattr(module, name, nn.Parameter(fake, parameter.requires_grad))
         for name, buffer in list(module.named_buffers(recurse=False)):
             setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
 

@@ -41,40 +41,50 @@ class Layers(NamedTuple):
 
 
 class BlockWork(NamedTuple):
-    """What the attention of one block has to do."""
+    """What one block has to do. A token counts once for each copy of it."""
 
-    sequences: list[tuple[int, int]]
-    """(how many, S) for each attention layer; S counts the class token where it has a copy."""
-    through_fc: int = 0
+    before: list[tuple[int, int]]
+    """(how many sequences, S) for each attention but the last; S counts the class token."""
+    last: list[tuple[int, int]]
+    """The same of the last attention, `Block.attn`."""
+    through_fc: int
     """Tokens that pass the linear layer D x D behind an attention, summed over these layers."""
+    through_mlp: int
+    cls_through_mlp: int = 1
+    """Of these, those that pass it where only the class token is wanted."""
 
 
 def space_only(grid: TokenGrid) -> BlockWork:
-    return BlockWork([(grid.frames, 1 + grid.patches)])
+    tokens = grid.frames * (1 + grid.patches)
+    return BlockWork([], [(grid.frames, 1 + grid.patches)], 0, tokens, grid.frames)
 
 
 def joint_space_time(grid: TokenGrid) -> BlockWork:
-    return BlockWork([(1, 1 + grid.patches * grid.frames)])
+    tokens = 1 + grid.patches * grid.frames
+    return BlockWork([], [(1, tokens)], 0, tokens)
 
 
 def divided_space_time(grid: TokenGrid) -> BlockWork:
-    over_time, over_space = (grid.patches, grid.frames), (grid.frames, 1 + grid.patches)
-    return BlockWork([over_time, over_space], through_fc=grid.patches * grid.frames)
+    places = 1 + grid.patches  # the class token, in as many copies as frames, is one more
+    tokens = places * grid.frames
+    over_time, over_space = [(places, grid.frames)], [(grid.frames, places)]
+    return BlockWork(over_time, over_space, tokens, tokens, grid.frames)
 
 
 def axial(grid: TokenGrid) -> BlockWork:
+    places = 1 + grid.patches
+    tokens = places * grid.frames
     rows = (grid.frames * grid.height, 1 + grid.width)
     columns = (grid.frames * grid.width, 1 + grid.height)
-    num_patches = grid.patches * grid.frames
-    # temporal_fc without the class token, width_fc with it
-    return BlockWork([(grid.patches, grid.frames), rows, columns], 2 * num_patches + 1)
+    return BlockWork([(places, grid.frames), rows], [columns], 2 * tokens, tokens, grid.frames)
 
 
 def sparse_local_global(grid: TokenGrid) -> BlockWork:
     times, rows, columns = (list(halves(length)) for length in grid)
     windows = [(1, 1 + grid.frames * h * w) for h, w in product(rows, columns)]
     lattices = [(1, 1 + t * h * w) for t, h, w in product(times, rows, columns)]
-    return BlockWork([*windows, *lattices], through_fc=1 + grid.patches * grid.frames)
+    tokens = 1 + grid.patches * grid.frames
+    return BlockWork(windows, lattices, tokens, tokens)
 
 
 def halves(length: int) -> Iterator[int]:
@@ -90,20 +100,56 @@ BLOCK_WORK: dict[str, Callable[[TokenGrid], BlockWork]] = {
 
 
 def formula_flops(scheme: str, grid: TokenGrid, layers: Layers) -> int:
-    """Multiply-adds of a clip of `grid`: all matrix products and nothing else."""
+    """Multiply-adds of a clip of `grid`: all matrix products that are computed, nothing else.
+
+    The last block is computed for the class token alone.
+    """
     work = BLOCK_WORK[scheme](grid)
-    square = layers.width**2
-    qkv_and_proj = sum(number * length * 4 * square for number, length in work.sequences)
-    attention = sum(number * length**2 * 2 * layers.width for number, length in work.sequences)
-    mlp = num_tokens(scheme, grid) * layers.mlp
-    block = qkv_and_proj + attention + work.through_fc * square + mlp
+    blocks = (layers.depth - 1) * block_flops(work, layers) + last_block_flops(work, layers)
     patches = grid.frames * grid.patches * layers.patch_embed
-    return patches + layers.depth * block + layers.head
+    return patches + blocks + layers.head
+
+
+def nominal_flops(scheme: str, grid: TokenGrid, layers: Layers) -> int:
+    """Multiply-adds of a clip of `grid` as papers count them: every block in full, for all tokens.
+
+    The class token's copies, which divided and axial attention carry along, count only where they
+    take part: once in the MLP, and not in time.
+    """
+    work = BLOCK_WORK[scheme](grid)
+    if scheme in ("divided_space_time", "axial"):
+        patches, one = grid.patches * grid.frames, 1
+        others = work.before[1:]
+        fc = patches if scheme == "divided_space_time" else 2 * patches + one
+        work = BlockWork([(grid.patches, grid.frames), *others], work.last, fc, patches + one)
+    blocks = layers.depth * block_flops(work, layers)
+    return grid.frames * grid.patches * layers.patch_embed + blocks + layers.head
+
+
+def block_flops(work: BlockWork, layers: Layers) -> int:
+    attention = sum(
+        attention_flops(number, length, length, layers.width)
+        for number, length in [*work.before, *work.last]
+    )
+    return attention + work.through_fc * layers.width**2 + work.through_mlp * layers.mlp
+
+
+def last_block_flops(work: BlockWork, layers: Layers) -> int:
+    """Of a block of which only the class token is wanted."""
+    before = sum(attention_flops(n, length, length, layers.width) for n, length in work.before)
+    last = sum(attention_flops(n, length, 1, layers.width) for n, length in work.last)
+    fc, mlp = work.through_fc * layers.width**2, work.cls_through_mlp * layers.mlp
+    return before + last + fc + mlp
+
+
+def attention_flops(number: int, keys: int, queries: int, width: int) -> int:
+    """Of `number` sequences: the layers qkv and proj, scores, and mixed values."""
+    return number * (2 * (keys + queries) * width**2 + 2 * queries * keys * width)
 
 
 def num_tokens(scheme: str, grid: TokenGrid) -> int:
     """1 + N*T; T * (1 + N) where every frame is a sequence of its own."""
-    if ATTENTION_SCHEMES.get(scheme).per_frame:
+    if scheme == "space_only":
         return grid.frames * (1 + grid.patches)
     return 1 + grid.patches * grid.frames
 
@@ -168,12 +214,12 @@ NO_PRODUCTS = [
     *("aten::add", "aten::add_", "aten::sub", "aten::mul", "aten::mul_", "aten::div", "aten::div_"),
     *("aten::gelu", "aten::relu", "aten::relu_", "aten::softmax", "aten::sigmoid", "aten::tanh"),
     *("aten::mean", "aten::sum", "aten::adaptive_avg_pool2d", "aten::max_pool2d"),
-    *("aten::empty_like", "aten::unflatten", "aten::upsample_nearest2d"),
+    *("aten::empty_like", "aten::fill_", "aten::unflatten", "aten::upsample_nearest2d"),
 ]
 """Operators without a multiply-add, beyond those that fvcore passes over itself."""
 
 
-def attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
+def sdpa_flops(inputs: list[Any], outputs: list[Any]) -> int:
     """Q K^T and A V of ``scaled_dot_product_attention``; each input (..., S, d)."""
     *batch, queries, dim = inputs[0].type().sizes()
     *_, keys, value_dim = inputs[2].type().sizes()
@@ -188,7 +234,7 @@ def recurrent_flops(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 HANDLES = {
-    "aten::scaled_dot_product_attention": attention_flops,
+    "aten::scaled_dot_product_attention": sdpa_flops,
     "aten::lstm": recurrent_flops,
     "aten::gru": recurrent_flops,
 }

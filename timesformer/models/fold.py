@@ -1,0 +1,102 @@
+"""A network made ready for inference: less to compute for the same logits, but for rounding.
+
+Dimensions: B batch, C channels, T frames, H W pixels, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+from torch import Tensor, nn
+
+from timesformer.models.attention import Block
+from timesformer.models.transformer import VisionTransformer
+
+
+def folded(
+    model: nn.Module, *, mean: Sequence[float], std: Sequence[float], bgr: bool = False
+) -> nn.Module:
+    """A copy of `model` for inference, from pixels to logits.
+
+    In a TimeSformer, the linear layer behind an attention is multiplied into that attention's last
+    one, and the normalisation of pixels into the embedding of patches. Before another model it is
+    computed. All other weights are shared with `model`, which stays as it is; those that were
+    folded are as they were at the time.
+
+    Args:
+        model: a registered one, or a `VisionTransformer`.
+        mean, std: of each channel of the model's input, for pixels from 0 to 1.
+        bgr: the model takes blue first, while pixels have red first.
+
+    Returns:
+        A module, in evaluation, from clips (B, C, T, H, W) of RGB from 0 to 255, uint8 or float, to
+        logits (B, num_classes).
+    """
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    model = deepcopy(model, shared)
+    mean_of, std_of = (next(model.parameters()).new_tensor(values) for values in (mean, std))
+    scale, shift = 1 / (255 * std_of), mean_of / std_of
+    network = next((m for m in model.modules() if isinstance(m, VisionTransformer)), None)
+    if network is None:
+        return FromPixels(nn.Sequential(Normalise(scale, shift, bgr=bgr), model)).eval()
+    for block in network.blocks:
+        assert isinstance(block, Block)
+        for name in block.attentions_with_fc:
+            fold_fc(block, name)
+    fold_normalisation(network.patch_embed.proj, scale, shift, bgr=bgr)
+    return FromPixels(model).eval()
+
+
+class FromPixels(nn.Module):
+    """A model of float clips that takes pixels of any type."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.model(pixels.to(next(self.parameters()).dtype))
+
+
+class Normalise(nn.Module):
+    """``x * scale - shift`` of each channel of clips (B, C, T, H, W)."""
+
+    def __init__(self, scale: Tensor, shift: Tensor, *, bgr: bool) -> None:
+        super().__init__()
+        self.bgr = bgr
+        self.register_buffer("scale", scale.view(-1, 1, 1, 1))
+        self.register_buffer("shift", shift.view(-1, 1, 1, 1))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        clips = clips.flip(1) if self.bgr else clips
+        return clips * self.get_buffer("scale") - self.get_buffer("shift")
+
+
+def fold_fc(block: Block, name: str) -> None:
+    """``fc(proj(x))``, both linear, as one layer in the place of `proj`."""
+    proj = block.get_submodule(f"{name}_attn").proj
+    fc = block.get_submodule(f"{name}_fc")
+    assert isinstance(proj, nn.Linear)
+    assert isinstance(fc, nn.Linear)
+    outer = fc.weight.detach().double()
+    bias = outer @ proj.bias.detach().double() + fc.bias.detach()
+    set_values(proj, outer @ proj.weight.detach().double(), bias)
+    setattr(block, f"{name}_fc", nn.Identity())
+
+
+def fold_normalisation(proj: nn.Conv2d, scale: Tensor, shift: Tensor, *, bgr: bool) -> None:
+    """A convolution of ``x * scale - shift``, without padding, as one of `x`."""
+    weight = proj.weight.detach().double()  # (D, C, P, P)
+    scale, shift = (part.to(weight).view(-1, 1, 1) for part in (scale, shift))
+    assert proj.bias is not None
+    bias = proj.bias.detach() - (weight * shift).sum(dim=(1, 2, 3))
+    weight = weight * scale
+    set_values(proj, weight.flip(1) if bgr else weight, bias)
+
+
+def set_values(layer: nn.Linear | nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    """Gives `layer`, and nobody who shares its tensors, other values, which are not learnt."""
+    dtype = layer.weight.dtype
+    layer.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
+    layer.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
