@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 
-from timesformer.datasets.motion_shapes import ensure_motion_shapes
 from timesformer.errors import UserError
 
 
@@ -24,6 +23,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from timesformer.datasets.motion_shapes import ensure_motion_shapes  # late: --help waits for it
+
     try:
         ensure_motion_shapes(
             args.out,

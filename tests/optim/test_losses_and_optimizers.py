@@ -1,5 +1,7 @@
 """Losses and parameter groups against PyTorch's own."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -59,3 +61,72 @@ def test_the_head_may_learn_faster():
     for name, parameter in model.named_parameters():
         assert rates[id(parameter)] == pytest.approx(6.0 if ".head." in name else 0.2), name
     assert optimizer.param_groups[0]["lr"] == 0.2  # what is logged as the learning rate
+
+
+def after_steps(optimizer, model, number, first=0):
+    """The weights after some steps, with gradients that are a function of the step."""
+    for step in range(first, first + number):
+        generator = torch.Generator().manual_seed(step)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        optimizer.step()
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def step_by_step(optimizer):
+    """The same optimiser as PyTorch writes it down, one weight after the other."""
+    settings = {
+        name: value
+        for name, value in optimizer.defaults.items()
+        if name in ("lr", "betas", "eps", "momentum", "dampening", "nesterov")
+    }
+    groups = [
+        {"params": group["params"], "weight_decay": group["weight_decay"], "lr_scale": 1.0}
+        for group in optimizer.param_groups
+    ]
+    return type(optimizer)(groups, **settings, fused=False, foreach=False)
+
+
+METHODS = ["sgd", "adam", "adamw"]
+
+
+def pair(method):
+    """A model with our optimiser, and its copy with PyTorch's plain one."""
+    opts = ["SOLVER.OPTIMIZING_METHOD", method, "SOLVER.BASE_LR", 0.01, "SOLVER.WEIGHT_DECAY", 0.1]
+    cfg = load_config(None, opts)
+    model = TimeSformer(**TINY)
+    twin = copy.deepcopy(model)
+    return (model, build_optimizer(model, cfg)), (twin, step_by_step(build_optimizer(twin, cfg)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_kernel_for_a_step_steps_as_the_formula_does(method):
+    (model, fused), (twin, plain) = pair(method)
+    assert all(group["fused"] for group in fused.param_groups)
+    for one, other in zip(after_steps(fused, model, 10), after_steps(plain, twin, 10), strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_state_of_plain_steps_goes_on_in_one_kernel(method):
+    """Checkpoints of older versions carry other flags; the new run's way of stepping wins."""
+    (model, fused), (twin, plain) = pair(method)
+    after_steps(plain, twin, 3)
+    model.load_state_dict(twin.state_dict())
+    fused.load_state_dict(copy.deepcopy(plain.state_dict()))
+    assert all(group["fused"] and not group["foreach"] for group in fused.param_groups)
+    going_on = (after_steps(fused, model, 3, 3), after_steps(plain, twin, 3, 3))
+    for one, other in zip(*going_on, strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_state_of_plain_steps_lands_where_a_fused_step_needs_it():
+    cfg = load_config(None, ["SOLVER.OPTIMIZING_METHOD", "adamw"])
+    model = TimeSformer(**TINY)
+    plain = step_by_step(build_optimizer(model, cfg))
+    after_steps(plain, model, 1)
+    on_gpu = copy.deepcopy(model).cuda()
+    fused = build_optimizer(on_gpu, cfg)
+    fused.load_state_dict(plain.state_dict())
+    assert {value["step"].device.type for value in fused.state.values()} == {"cuda"}

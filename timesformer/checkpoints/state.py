@@ -67,6 +67,8 @@ INCIDENTAL = (
     "TRAIN.ENABLE",
     "TRAIN.EVAL_PERIOD",
     "TIMESFORMER.GRAD_CHECKPOINTING",
+    "TIMESFORMER.CHECKPOINT_EVERY",
+    "TIMESFORMER.CHECKPOINT_KEEP",
     "SHARD_ID",
     "INIT_METHOD",
     "HANG_TIMEOUT_MINUTES",
@@ -74,6 +76,7 @@ INCIDENTAL = (
 
 # These may change once nothing is left to train: another number of processes may test the model.
 SPENT = (
+    "TRAIN.COMPILE",
     "NUM_GPUS",
     "NUM_PROCS",
     "NUM_SHARDS",

@@ -137,6 +137,23 @@ def _average(cfg: CfgNode) -> None:
         )
 
 
+def _recomputation(cfg: CfgNode) -> None:
+    chosen = cfg.TIMESFORMER
+    if not chosen.GRAD_CHECKPOINTING:
+        for name, default in (("CHECKPOINT_EVERY", 1), ("CHECKPOINT_KEEP", "nothing")):
+            if chosen[name] != default:
+                raise UserError(
+                    f"TIMESFORMER.{name} is {chosen[name]}, but TIMESFORMER.GRAD_CHECKPOINTING "
+                    f"False recomputes no block: set that True, or TIMESFORMER.{name} {default}"
+                )
+    elif cfg.TRAIN.COMPILE == "block" and chosen.CHECKPOINT_KEEP != "nothing":
+        raise UserError(
+            f"TIMESFORMER.CHECKPOINT_KEEP {chosen.CHECKPOINT_KEEP} is for what a block computes, "
+            "which TRAIN.COMPILE block hides: use TRAIN.COMPILE model or none, or "
+            "TIMESFORMER.CHECKPOINT_KEEP nothing"
+        )
+
+
 def _shares(cfg: CfgNode) -> None:
     if cfg.TRAIN.PARALLEL != "fsdp":
         return
@@ -146,6 +163,11 @@ def _shares(cfg: CfgNode) -> None:
         raise UserError(
             "TRAIN.HALVE_BATCH_ON_OOM tries a pass again, which TRAIN.PARALLEL fsdp cannot: its "
             "processes exchange weights in the middle of it. Set it False, or use ddp"
+        )
+    if cfg.TRAIN.COMPILE == "model":
+        raise UserError(
+            "TRAIN.COMPILE model would hold the exchange of weights that TRAIN.PARALLEL fsdp needs "
+            "between the blocks: use block, or ddp"
         )
 
 
@@ -187,6 +209,7 @@ RULES: tuple[Callable[[CfgNode], None], ...] = (
     _schedule,
     _optimizer,
     _average,
+    _recomputation,
     _shares,
     _precision,
     _decoder,

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from timesformer.datasets.batch import Batch
@@ -19,7 +18,8 @@ from timesformer.datasets.batch import Batch
 
 def clip_rngs(batch: Batch, purpose: str) -> list[random.Random]:
     """A generator for each of the R*V clips of `batch.views`, from the seed of its sample."""
-    seeds = [s for s, readable in zip(batch.seeds, batch.readable, strict=True) if readable]
+    readable = batch.readable.tolist()
+    seeds = [seed for seed, is_there in zip(batch.seeds, readable, strict=True) if is_there]
     copies = range(batch.views.shape[1]) if seeds else ()
     return [random.Random(f"{seed} {copy} {purpose}") for seed in seeds for copy in copies]
 
@@ -134,7 +134,9 @@ class Mixup:
             else:
                 share = rng.betavariate(self.alpha, self.alpha)
                 clips = torch.lerp(clips.flip(0), clips, share)
-        targets = F.one_hot(labels, self.num_classes).float()  # (B, K)
+        classes = torch.arange(self.num_classes, device=labels.device)
+        # Not `one_hot`, which looks at the values first.
+        targets = (labels[:, None] == classes).float()  # (B, K)
         return clips, torch.lerp(targets.flip(0), targets, share)
 
     def _draws_cutmix(self, rng: random.Random) -> bool:

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from timesformer.errors import UserError
@@ -53,10 +53,20 @@ def shard(model: nn.Module, device: torch.device, precision: str) -> nn.Module:
     policy = POLICIES.get(precision, MixedPrecisionPolicy())
     for module in model.modules():
         module.register_load_state_dict_pre_hook(cut_parameters)
-    for block in list(blocks(model)):
-        fully_shard(block, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
+    for part in [*blocks(model), model]:
+        fully_shard(part, mesh=mesh, mp_policy=policy, shard_placement_fn=where_to_cut)
     return model
+
+
+def where_to_cut(parameter: nn.Parameter) -> Shard | None:
+    """Along the width where there is but one row; else, None, along the rows.
+
+    Shares are made equally large: an embedding (1, S, D) would travel as many times as there are
+    processes.
+    """
+    width = parameter.ndim - 1
+    fits = parameter.shape[width] % dist.get_world_size() == 0 if parameter.ndim else False
+    return Shard(width) if width > 0 and parameter.shape[0] == 1 and fits else None
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:

@@ -23,6 +23,7 @@ from timesformer.datasets.video import EvaluationViews, VideoDataset
 from timesformer.distributed.devices import device_of
 from timesformer.distributed.process import Process, is_sharded
 from timesformer.engine.cadence import Clock
+from timesformer.engine.compiled import compile_in_place, describe_compilation
 from timesformer.engine.evaluate import Scorer
 from timesformer.engine.feed import Feed
 from timesformer.engine.guards import FailureCounter, LossGuard
@@ -57,6 +58,9 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopS
     torch.manual_seed(cfg.RNG_SEED)
     model = build_model(cfg, pretrained=False)  # `start_from` knows whether they are wanted
     ema = build_ema(model.to(runtime.device), cfg)  # before there are shares, which have no copies
+    evaluated = ema.module if ema and cfg.TRAIN.EMA_EVAL else model
+    for network in {model, evaluated}:
+        compile_in_place(network, cfg)
     wrapped = prepare_model(model, cfg, runtime, process)
     state = TrainState(
         model,
@@ -68,7 +72,6 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopS
     if is_sharded(cfg, process):
         share_the_rest(state, runtime)
     describe(cfg, process, batch, dataset, state)
-    evaluated = state.ema.module if state.ema and cfg.TRAIN.EMA_EVAL else model
     return Training(
         cfg=cfg,
         process=process,
@@ -83,7 +86,7 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopS
             cfg,
             evaluated,
             runtime,
-            clips_per_pass=batch.one_pass // process.world_size,
+            clips_per_pass=validation_clips(cfg, process),
             within=partial(whole, evaluated) if is_sharded(cfg, process) else nullcontext,
         ),
         prepare=prepare,
@@ -132,7 +135,7 @@ def build_testing(cfg: CfgNode, process: Process, reporter: Silent) -> Testing:
     assert isinstance(dataset, EvaluationViews)
     model = build_model(cfg, pretrained=False).to(runtime.device)
     views = views_of_process(cfg.TEST.BATCH_SIZE, process)
-    # As many videos as their views fit into a pass, at least one.
+    # As many videos as their views fit into a pass, at least one: `Scoring` fills passes up.
     videos = max(1, views // dataset.num_views)
     return Testing(
         cfg=cfg,
@@ -160,9 +163,12 @@ def train_sampler(
 
 def val_feed(cfg: CfgNode, process: Process) -> Feed:
     dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "val")
-    return eval_feed(
-        cfg, dataset, process, batch_size=views_of_process(cfg.TRAIN.BATCH_SIZE, process)
-    )
+    return eval_feed(cfg, dataset, process, batch_size=validation_clips(cfg, process))
+
+
+def validation_clips(cfg: CfgNode, process: Process) -> int:
+    """Clips of a process in a pass of validation, which keeps nothing for a backward pass."""
+    return views_of_process(max(cfg.TRAIN.BATCH_SIZE, cfg.TEST.BATCH_SIZE), process)
 
 
 def views_of_process(views_of_node: int, process: Process) -> int:
@@ -239,4 +245,6 @@ def describe(
         f", {cfg.AUG.NUM_SAMPLE} clips of each video" if cfg.AUG.NUM_SAMPLE > 1 else "",
     )
     for line in describe_optimizer(state.optimizer, cfg, batch.step):
+        log.info("%s", line)
+    if line := describe_compilation(cfg):
         log.info("%s", line)

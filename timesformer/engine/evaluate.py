@@ -1,14 +1,14 @@
 """Scores of whole data sets: every video exactly once, whatever the number of processes.
 
-B videos, V views, K classes.
+B videos, V views of each, K classes, C channels, T frames, H W pixels.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +22,7 @@ from timesformer.distributed.watch import doing
 from timesformer.engine.guards import WHAT_TO_TRY
 from timesformer.errors import UserError
 from timesformer.evaluation import combine_views, label_rank, topk_accuracy
+from timesformer.models.fold import folded
 
 if TYPE_CHECKING:
     from timesformer.engine.feed import Feed
@@ -54,45 +55,103 @@ class Scores:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model, and how its scores for a batch of videos come about."""
+    """A model, and how scores of videos come of it."""
 
     model: nn.Module
     runtime: Runtime
-    normalize: Normalizer
+    normalize: Normalizer | None  # None for a model that takes pixels
     num_classes: int
     ensemble: str
-    clips_per_pass: int
+    clips_per_pass: int  # no more of them are floats at a time
     # What to compute in: a sharded model is put together there, once for all batches.
     within: Callable[[], AbstractContextManager[None]] = nullcontext
 
-    def __call__(self, batch: Batch) -> Tensor:
-        """Scores float32 (B, K) on the CPU, NaN for videos that could not be read.
+    def folded(self) -> Scorer:
+        """The same, quicker, with the weights as they are now: see `models.fold.folded`."""
+        assert self.normalize is not None
+        mean, std = (
+            of_each.flatten().tolist() for of_each in (self.normalize.mean, self.normalize.std)
+        )
+        model = folded(self.model, mean=mean, std=std, bgr=self.normalize.bgr)
+        return replace(self, model=model, normalize=None)
 
-        The batch is where the model is; see `prefetch`.
+    def logits(self, clips: Tensor) -> Tensor:
+        """float32 (N, K) of one pass, from uint8 clips (N, C, T, H, W) where the model is."""
+        if self.normalize is not None:
+            clips = self.normalize(clips[:, None])
+        with self.runtime.for_size(len(clips), usual=self.clips_per_pass), self.runtime.autocast():
+            return self.model(clips).float()
+
+    def combine(self, logits: Tensor) -> Tensor:
+        """Scores float32 (B, K) on the CPU, from the logits (B, V, K) of all views.
 
         Raises:
-            UserError: the scores of a video that could be read are not finite.
+            UserError: they are not finite.
         """
-        scores = torch.full((len(batch.labels), self.num_classes), torch.nan)
-        if len(batch.views):
-            scores[batch.readable] = self._combined(batch.views).cpu()
-        if not scores[batch.readable].isfinite().all():
+        scores = combine_views(logits, self.ensemble).cpu()
+        if not scores.isfinite().all():
             raise UserError(
                 f"the model's scores are not finite: its weights are ruined. {WHAT_TO_TRY}"
             )
         return scores
 
-    def _combined(self, views: Tensor) -> Tensor:
-        """(R, K) from uint8 views (R, V, C, T, H, W)."""
-        parts = views.flatten(0, 1).split(self.clips_per_pass)
-        logits = torch.cat([self._logits(part) for part in parts])
-        return combine_views(logits.unflatten(0, views.shape[:2]), self.ensemble)
 
-    def _logits(self, clips: Tensor) -> Tensor:
-        """float32 (N, K) from uint8 clips (N, C, T, H, W): no more of them are floats at a time."""
-        clips = self.normalize(clips[:, None])
-        with self.runtime.autocast():
-            return self.model(clips).float()
+class Scoring:
+    """Scores of videos that come a few at a time, in passes of `scorer.clips_per_pass` views.
+
+    What does not fill a pass waits for the views of the videos to come, so that the last pass alone
+    is not a whole one: a video's number of views, and videos that cannot be read, cost nothing.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self._batches: list[Batch] = []  # without their views
+        self._num_views = 1
+        self._clips: list[Tensor] = []  # (n, C, T, H, W), together fewer than a pass
+        self._logits: list[Tensor] = []  # (n, K), together fewer than the views of a video
+        self._scores: list[Tensor] = []  # (n, K) of the videos that could be read
+
+    def add(self, batch: Batch) -> None:
+        """Compute what there are enough views for. The batch is where the model is: `prefetch`."""
+        self._batches.append(replace(batch, views=torch.empty(0)))
+        if len(batch.views):
+            self._num_views = batch.views.shape[1]
+            clips = torch.cat([*self._clips, batch.views.flatten(0, 1)])
+            full = len(clips) - len(clips) % self.scorer.clips_per_pass
+            self._clips = [clips[full:]]
+            self._compute(clips[:full])
+
+    def finish(self) -> Scores:
+        """Compute what is left. Scores are NaN for videos that could not be read."""
+        for clips in self._clips:
+            self._compute(clips)
+        readable = joined(batch.readable for batch in self._batches).bool()
+        scores = torch.full((len(readable), self.scorer.num_classes), torch.nan)
+        if self._scores:
+            scores[readable] = torch.cat(self._scores)
+        return Scores(
+            joined(batch.indices for batch in self._batches),
+            joined(batch.labels.cpu() for batch in self._batches),
+            scores,
+            tuple(failure for batch in self._batches for failure in batch.failures),
+        )
+
+    def _compute(self, clips: Tensor) -> None:
+        if not len(clips):
+            return
+        passes = clips.split(self.scorer.clips_per_pass)
+        logits = torch.cat([*self._logits, *(self.scorer.logits(part) for part in passes)])
+        full = len(logits) - len(logits) % self._num_views
+        self._logits = [logits[full:]]
+        if full:
+            self._scores.append(
+                self.scorer.combine(logits[:full].unflatten(0, (-1, self._num_views)))
+            )
+
+
+def joined(parts: Iterable[Tensor]) -> Tensor:
+    """One after the other; int64 (0,) of none."""
+    return torch.cat([torch.zeros(0, dtype=torch.int64), *parts])
 
 
 def predict(scorer: Scorer, feed: Feed, bar: tqdm[Any]) -> Scores | None:
@@ -109,17 +168,16 @@ def score_share(
     There is no collective inside the loop: processes may have different numbers of batches.
     """
     scorer.model.eval()
-    parts = []
+    scoring = Scoring(scorer)
     with scorer.within():
         for _ in range(len(feed)):
             if is_enough():
                 break
             with doing("computing"):  # each batch counts as getting further
-                batch = feed.next()
-                scores = scorer(batch)
-            parts.append(Scores(batch.indices, batch.labels.cpu(), scores, batch.failures))
+                scoring.add(feed.next())
             bar.update()
-    return concatenate(parts)
+        with doing("computing"):
+            return scoring.finish()
 
 
 def gathered(share: Scores) -> Scores | None:
@@ -129,11 +187,7 @@ def gathered(share: Scores) -> Scores | None:
 
 
 def concatenate(parts: list[Scores]) -> Scores:
-    """One after the other; parts without videos are left out."""
-    parts = [part for part in parts if len(part.indices)] or parts
-    if not parts:
-        empty = torch.zeros(0, dtype=torch.int64)
-        return Scores(empty, empty, torch.zeros(0, 0), ())
+    """One after the other."""
     return Scores(
         torch.cat([part.indices for part in parts]),
         torch.cat([part.labels for part in parts]),

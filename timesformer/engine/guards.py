@@ -47,7 +47,7 @@ class FailureCounter:
             if failure.path not in self.paths:
                 log.warning("replaced an unreadable video: %s: %s", failure.path, failure.reason)
                 self.paths.add(failure.path)
-        if not batch.readable.all():
+        if not all(batch.readable.tolist()):
             raise UserError(
                 "no readable training video was found in many tries, the last one "
                 f"{batch.failures[-1].path}: {batch.failures[-1].reason}. Check "

@@ -25,12 +25,23 @@ class Runtime:
 
     device: torch.device
     precision: str
+    compiled: bool = False  # TRAIN.COMPILE
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of a forward pass."""
         if self.precision not in AUTOCAST:
             return nullcontext()
         return torch.autocast(self.device.type, AUTOCAST[self.precision])
+
+    def for_size(self, clips: int, *, usual: int) -> AbstractContextManager[None]:
+        """The context of the forward and the backward pass of `clips`.
+
+        Compiled code is for `usual` of them; to compile for others would take longer than it saves.
+        The backward pass computes blocks again, where activations were not kept.
+        """
+        if not self.compiled or clips == usual:
+            return nullcontext()
+        return torch.compiler.set_stance("force_eager")
 
     def scaler(self) -> torch.amp.GradScaler:
         """Loss scaling for fp16, which would lose small gradients; does nothing otherwise."""
@@ -45,7 +56,7 @@ def prepare_device(cfg: CfgNode, process: Process) -> Runtime:
     tf32 = cfg.TRAIN.PRECISION == "tf32"
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
-    return Runtime(device, cfg.TRAIN.PRECISION)
+    return Runtime(device, cfg.TRAIN.PRECISION, compiled=cfg.TRAIN.COMPILE != "none")
 
 
 def cpu_threads(num_processes: int, num_workers: int) -> int:

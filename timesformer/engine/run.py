@@ -19,6 +19,7 @@ from timesformer.distributed.launch import check_devices, launch, plan_run
 from timesformer.distributed.process import Process
 from timesformer.engine.before import check_before
 from timesformer.engine.build import build_testing, build_training
+from timesformer.engine.compiled import what_failed
 from timesformer.engine.guards import exhausted
 from timesformer.engine.resume import start_from
 from timesformer.engine.test import test
@@ -110,7 +111,7 @@ def in_sentences(process: Process, stop: StopSignals) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         if stop.signum:  # the others have been asked to stop as well, and were faster
             raise Interrupted(stop.signum, saved=False) from error
-        if sentence := exhausted(error) or process.watch.sentence(error):
+        if sentence := exhausted(error) or what_failed(error) or process.watch.sentence(error):
             raise UserError(sentence) from error
         raise
 

@@ -79,6 +79,11 @@ class Training:
         return self.sampler.num_steps()
 
     @property
+    def clips_of_a_pass(self) -> int:
+        """Of this process, but for the last pass of an epoch."""
+        return self.sampler.per_pass // self.process.world_size * self.cfg.AUG.NUM_SAMPLE
+
+    @property
     def place(self) -> str:
         """Where the run is, for people."""
         done = self.num_steps - self.sampler.num_steps(self.state.samples_done)
@@ -126,11 +131,12 @@ def backward(run: Training, batch: Batch, num_clips: int, rng: random.Random) ->
     run.failures.add(batch)
     labels, weights, indices = of_each_clip(batch, batch.labels, batch.weights, batch.indices)
     clips, targets = run.prepare(batch, rng)  # (B, C, T, H, W)
-    with run.runtime.autocast():
-        logits = run.model(clips)  # (B, K)
-    losses = run.loss(logits, targets, run.cfg.MODEL.LABEL_SMOOTHING)  # (B,)
-    mean = (losses * weights).sum() * (run.process.world_size / num_clips)
-    run.state.scaler.scale(mean).backward()
+    with run.runtime.for_size(len(clips), usual=run.clips_of_a_pass):
+        with run.runtime.autocast():
+            logits = run.model(clips)  # (B, K)
+        losses = run.loss(logits, targets, run.cfg.MODEL.LABEL_SMOOTHING)  # (B,)
+        mean = (losses * weights).sum() * (run.process.world_size / num_clips)
+        run.state.scaler.scale(mean).backward()
     run.meter.update(losses.detach(), logits.detach(), labels, weights)
     run.loss_guard.add(run.place, losses.detach(), indices.tolist())
 

@@ -15,6 +15,7 @@ from timesformer.checkpoints.merge import merge
 from timesformer.checkpoints.state import class_change
 from timesformer.datasets.video import EvaluationViews
 from timesformer.distributed.process import Process, from_main
+from timesformer.engine.compiled import compile_in_place
 from timesformer.engine.evaluate import Scorer, Scores, log_failures, predict
 from timesformer.engine.feed import Feed
 from timesformer.errors import UserError
@@ -48,12 +49,20 @@ def test(run: Testing) -> None:
         log.info("testing the averaged weights (TEST.USE_EMA)")
     check_classes(weights, run.dataset.videos.class_names)
     load_tested_weights(run.scorer.model, weights, run.cfg.TIMESFORMER.POS_EMBED_RESIZE)
+    scorer = final_scorer(run)
     run.process.watch.at("the test")
     run.feed.start()
     with run.reporter.progress(len(run.feed), "test") as bar:
-        scores = predict(run.scorer, run.feed, bar)
+        scores = predict(scorer, run.feed, bar)
     if scores is not None:
         report(run, scores, checkpoint)
+
+
+def final_scorer(run: Testing) -> Scorer:
+    """The scorer for weights that have been loaded and stay: folded, and compiled if so asked."""
+    scorer = run.scorer.folded()
+    compile_in_place(scorer.model, run.cfg)
+    return scorer
 
 
 def choose_checkpoint(cfg: CfgNode) -> str:

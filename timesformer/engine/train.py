@@ -139,7 +139,7 @@ def asked_to_stop(run: Training) -> int:
 def count(run: Training) -> None:
     """Add what the meter has seen, over all processes, to the sums of the window and the epoch.
 
-    Here alone steps wait for the device (but for fp16, whose loss scaling always does).
+    Here alone steps wait for the device.
     """
     run.loss_guard.check(run.dataset.videos.paths)
     sums = total(run.meter.reset()).cpu()

@@ -41,6 +41,13 @@ def build_optimizer(
         layer_decay=cfg.SOLVER.LAYER_DECAY,
         batch_scale=batch_scale,
     )
+    optimizer = new_optimizer(groups, cfg)
+    optimizer.register_load_state_dict_pre_hook(keep_own_step)
+    return optimizer
+
+
+def new_optimizer(groups: list[dict[str, Any]], cfg: CfgNode) -> torch.optim.Optimizer:
+    fused = has_fused_step(groups)
     if cfg.SOLVER.OPTIMIZING_METHOD == "sgd":
         return torch.optim.SGD(
             groups,
@@ -48,10 +55,26 @@ def build_optimizer(
             momentum=cfg.SOLVER.MOMENTUM,
             dampening=cfg.SOLVER.DAMPENING,
             nesterov=cfg.SOLVER.NESTEROV,
+            fused=fused,
         )
     adaptive = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     method = adaptive[cfg.SOLVER.OPTIMIZING_METHOD]
-    return method(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS))
+    return method(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS), fused=fused)
+
+
+def has_fused_step(groups: list[dict[str, Any]]) -> bool | None:
+    """Whether a step goes once through the memory; None: PyTorch knows what is next best."""
+    devices = {parameter.device.type for group in groups for parameter in group["params"]}
+    return True if devices <= {"cpu", "cuda"} else None
+
+
+def keep_own_step(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """`state` as if it came of an `optimizer` whose steps are computed like this one's.
+
+    PyTorch would go by the file, and leave tensors of it where a fused step cannot use them.
+    """
+    own = {name: optimizer.defaults[name] for name in ("fused", "foreach")}
+    return state | {"param_groups": [group | own for group in state["param_groups"]]}
 
 
 def parameter_groups(
