@@ -11,7 +11,8 @@ HUB = ["huggingface_hub"]  # hf:// and timm:// sources of weights
 EXPORT = ["onnx", "onnxruntime", "onnxscript"]
 REMOTE = ["aiohttp"]  # shards at https:// addresses; s3fs, gcsfs, adlfs for other stores
 TORCHCODEC = ["torchcodec"]  # DATA.DECODER; wants FFmpeg's shared libraries, too
-BENCHMARK = [*TORCHCODEC, "decord"]  # what benchmarks/data.py compares with
+# What the benchmarks compare with, and draw with.
+BENCHMARK = [*TORCHCODEC, "decord", "matplotlib", "timesformer-pytorch", "transformers"]
 # The last three are other implementations that the tests compare with.
 TEST = ["pytest>=8", "pytest-timeout", *HUB, *EXPORT, *REMOTE, "timm", "transformers", "webdataset"]
 DEV = ["ruff", "mypy>=1.11", "pre-commit", "types-PyYAML", "types-simplejson"]

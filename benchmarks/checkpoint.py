@@ -26,7 +26,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: the other core 
 
 import torch
 
-from benchmarks.data import processor
+from benchmarks.machine import processor
 from timesformer.checkpoints import files
 from timesformer.checkpoints.writer import CheckpointWriter
 from timesformer.models.vit import TimeSformer

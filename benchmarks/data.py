@@ -14,7 +14,6 @@ import math
 import os
 import platform
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, which reads it 
 import cv2
 import torch
 
+from benchmarks.machine import processor, release
 from benchmarks.measure import Times, in_turns
 from benchmarks.samples import sample_ways
 from benchmarks.videos import made_videos, prepared
@@ -90,20 +90,6 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {package: release(package) for package in PACKAGES},
     }
-
-
-def processor() -> str:
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def release(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def markdown(report: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ test.
 
 from __future__ import annotations
 
+import math
+
 import av
 import numpy as np
 import torch
@@ -53,7 +55,7 @@ def test_view(clip: torch.Tensor, crop: int, place: int) -> torch.Tensor:
     """Crop `place` of three along the longer side: float (C, T, S, S)."""
     scaled = _scaled(clip, crop)
     height, width = scaled.shape[-2:]
-    top, left = (height - crop) * place // 2, (width - crop) * place // 2
+    top, left = (math.ceil((length - crop) * place / 2) for length in (height, width))
     return scaled[..., top : top + crop, left : left + crop].contiguous()
 
 

@@ -23,6 +23,13 @@ def made_videos(folder: Path) -> dict[str, Path]:
     return {"H.264 with B-frames (made)": h264, "MPEG-4 avi (made)": mpeg4}
 
 
+def made_hd_video(folder: Path) -> Path:
+    """Ten seconds of 1280 x 720, as Kinetics videos come from the web."""
+    path = folder / "h264_hd.mp4"
+    _encode(path, "libx264", (1280, 720), 30, {"crf": "23", "preset": "medium"})
+    return path
+
+
 def prepared(video: Path, folder: Path) -> Path:
     """`video` as `tools/prepare_dataset.py` writes it, unless told otherwise."""
     target = folder / "prepared.mp4"

@@ -20,8 +20,8 @@ FLOORS = (
     {"config", "weights", "annotations"},
     {"datasets", "models", "optim", "evaluation"},
     {"checkpoints", "distributed"},
-    {"engine", "export", "preparation", "profiling"},
-    {"visualization", "submission"},
+    {"engine", "export", "preparation"},
+    {"visualization", "submission", "profiling"},
     {"tools"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
