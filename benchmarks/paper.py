@@ -91,7 +91,7 @@ def one_pass(name: str) -> tuple[cluster.Work, float]:
     entry, clip = MODELS[name]
     with torch.device("meta"):
         model = MODEL_REGISTRY.get(entry)(num_classes=400)
-    _, multiply_adds = expected(model, clip)
+    _, _, multiply_adds = expected(model, clip)
     assert multiply_adds is not None
     return work_of(model, passes=1), PASSES_OVER_THE_MODEL * FLOPS_OF_A_MULTIPLY_ADD * multiply_adds
 

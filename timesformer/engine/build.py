@@ -40,6 +40,7 @@ from timesformer.engine.test import Testing
 from timesformer.evaluation.metrics import TrainMeter
 from timesformer.logs import Silent
 from timesformer.models.build import build_model
+from timesformer.models.fold import folded
 from timesformer.optim import batch_scale, build_ema, build_optimizer, describe_optimizer
 from timesformer.optim.losses import LOSS_REGISTRY
 from timesformer.signals import StopSignals
@@ -143,8 +144,18 @@ def build_testing(cfg: CfgNode, process: Process, reporter: Silent) -> Testing:
         dataset=dataset,
         feed=eval_feed(cfg, dataset, process, batch_size=videos),
         scorer=scorer(cfg, model, runtime, clips_per_pass=views),
+        final_form=partial(final_form, cfg),
         reporter=reporter,
     )
+
+
+def final_form(cfg: CfgNode, model: nn.Module) -> nn.Module:
+    """For weights that have been loaded and stay: folded, so from pixels to logits, and compiled
+    if so asked."""
+    mean, std, bgr = cfg.DATA.MEAN, cfg.DATA.STD, cfg.DATA.REVERSE_INPUT_CHANNEL
+    network = folded(model, mean=mean, std=std, bgr=bgr)
+    compile_in_place(network, cfg)
+    return network
 
 
 def train_sampler(

@@ -22,7 +22,6 @@ from timesformer.distributed.watch import doing
 from timesformer.engine.guards import WHAT_TO_TRY
 from timesformer.errors import UserError
 from timesformer.evaluation import combine_views, label_rank, topk_accuracy
-from timesformer.models.fold import folded
 
 if TYPE_CHECKING:
     from timesformer.engine.feed import Feed
@@ -65,15 +64,6 @@ class Scorer:
     clips_per_pass: int  # no more of them are floats at a time
     # What to compute in: a sharded model is put together there, once for all batches.
     within: Callable[[], AbstractContextManager[None]] = nullcontext
-
-    def folded(self) -> Scorer:
-        """The same, quicker, with the weights as they are now: see `models.fold.folded`."""
-        assert self.normalize is not None
-        mean, std = (
-            of_each.flatten().tolist() for of_each in (self.normalize.mean, self.normalize.std)
-        )
-        model = folded(self.model, mean=mean, std=std, bgr=self.normalize.bgr)
-        return replace(self, model=model, normalize=None)
 
     def logits(self, clips: Tensor) -> Tensor:
         """float32 (N, K) of one pass, from uint8 clips (N, C, T, H, W) where the model is."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fvcore.common.config import CfgNode
@@ -15,7 +15,6 @@ from timesformer.checkpoints.merge import merge
 from timesformer.checkpoints.state import class_change
 from timesformer.datasets.video import EvaluationViews
 from timesformer.distributed.process import Process, from_main
-from timesformer.engine.compiled import compile_in_place
 from timesformer.engine.evaluate import Scorer, Scores, log_failures, predict
 from timesformer.engine.feed import Feed
 from timesformer.errors import UserError
@@ -37,6 +36,7 @@ class Testing:
     dataset: EvaluationViews
     feed: Feed
     scorer: Scorer
+    final_form: Callable[[nn.Module], nn.Module]  # of its model, once the weights are loaded
     reporter: Silent
 
 
@@ -59,10 +59,8 @@ def test(run: Testing) -> None:
 
 
 def final_scorer(run: Testing) -> Scorer:
-    """The scorer for weights that have been loaded and stay: folded, and compiled if so asked."""
-    scorer = run.scorer.folded()
-    compile_in_place(scorer.model, run.cfg)
-    return scorer
+    """The scorer for the weights that have been loaded, in the model's quickest form."""
+    return replace(run.scorer, model=run.final_form(run.scorer.model), normalize=None)
 
 
 def choose_checkpoint(cfg: CfgNode) -> str:

@@ -19,6 +19,7 @@ from timesformer.errors import UserError
 from timesformer.models.build import VideoClassifier
 from timesformer.models.layers import Attention
 from timesformer.models.transformer import VisionTransformer
+from timesformer.profiling.fakes import make_fake
 from timesformer.profiling.flops import (
     BLOCK_WORK,
     ClipSize,
@@ -124,17 +125,6 @@ def kept_in_training(model: VideoClassifier, clip: ClipSize) -> tuple[int, int |
         except UserError:
             return kept, None
         return kept, kept_bytes(model, inputs)
-
-
-def make_fake(model: nn.Module, dtype: torch.dtype = torch.float32) -> None:
-    """Replaces parameters, by those of `dtype`, and buffers; inside a `FakeTensorMode`."""
-    for module in model.modules():
-        for name, parameter in list(module.named_parameters(recurse=False)):
-            # setattr and not register_parameter: recurrent layers notice the former
-            fake = torch.empty(parameter.shape, dtype=dtype)
-            setattr(module, name, nn.Parameter(fake, parameter.requires_grad))
-        for name, buffer in list(module.named_buffers(recurse=False)):
-            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
 
 
 def kept_bytes(model: nn.Module, clip: Tensor) -> int:

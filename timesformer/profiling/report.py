@@ -13,6 +13,7 @@ import torch
 from timesformer.models.attention import ATTENTION_SCHEMES, TokenGrid
 from timesformer.models.build import build_model
 from timesformer.models.vit import TimeSformer
+from timesformer.profiling.columns import columns
 from timesformer.profiling.cost import Cost, cost_of
 from timesformer.profiling.flops import layers_of, nominal_flops, num_tokens
 
@@ -225,17 +226,6 @@ def doubts(rows: Iterable[dict[str, Any]]) -> list[str]:
                 f"{percent(row['difference'])}, so one of them is wrong."
             )
     return sentences
-
-
-def columns(rows: list[list[str]]) -> list[str]:
-    """Lines with the cells in columns, the first to the left and the others to the right."""
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return [
-        "  ".join(
-            [row[0].ljust(first), *(cell.rjust(w) for cell, w in zip(row[1:], others, strict=True))]
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def sides(clip: tuple[int, int, int, int]) -> str:
