@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from timesformer.distributed.sharding import dimension_to_cut
+
 FLOAT32, BFLOAT16 = 4, 2
 BUCKET = 25 * 2**20  # bytes of gradients that DistributedDataParallel sends at a time
 BACKWARD = 2 / 3  # of the time of a pass; 3/4 with activation checkpointing
@@ -79,11 +81,15 @@ def numel(shapes: Sequence[Sequence[int]]) -> int:
 
 
 def padded(shapes: Sequence[Sequence[int]], processes: int) -> int:
-    """Numbers that travel where FSDP gathers these parameters: each is cut along its first
-    dimension, and shares are made equally large.
-    """
-    rows = [(shape[0] if shape else 1, math.prod(shape[1:])) for shape in shapes]
-    return sum(math.ceil(first / processes) * processes * rest for first, rest in rows)
+    """Numbers that travel where FSDP gathers these parameters: shares are made equally large."""
+    return sum(padded_numel(shape, processes) for shape in shapes)
+
+
+def padded_numel(shape: Sequence[int], processes: int) -> int:
+    if dimension_to_cut(shape, processes) > 0:
+        return math.prod(shape)
+    first, rest = shape[0] if shape else 1, math.prod(shape[1:])
+    return math.ceil(first / processes) * processes * rest
 
 
 def ddp_bytes(work: Work, processes: int) -> float:

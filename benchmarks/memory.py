@@ -6,7 +6,7 @@
 Three parts: predictions for a GPU, made without one; real steps beside their predictions, by what
 the system says of a process on the CPU (Linux), or PyTorch's allocator of a GPU; and the time of a
 step on every rung of the ladder, all rungs in turns with the same weights. Prints Markdown; writes
-JSON with --output. A CPU takes ten minutes, of which nine are for the processes; a GPU three.
+JSON with --output. A CPU takes a quarter of an hour; a GPU four minutes.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ KEYS: dict[str, dict[str, Any]] = {
 }
 """The rungs of `RUNGS` by config."""
 
+LARGE = {"timesformer_large": 16, "timesformer_huge": 14}
+"""And the sides of their patches."""
+ON_GPUS = {
+    "NUM_GPUS": 8,
+    "TRAIN.PRECISION": "bf16",
+    "SOLVER.OPTIMIZING_METHOD": "adamw",
+    "DATA.TEST_CROP_SIZE": 224,  # a multiple of either
+}
 ON_CPU = {"NUM_GPUS": 0, "SOLVER.OPTIMIZING_METHOD": "adamw"}
 SMALL = {**ON_CPU, "TIMESFORMER.EMBED_DIM": 384, "TIMESFORMER.NUM_HEADS": 6}
 TINY = {
@@ -60,6 +68,11 @@ TINY = {
     "DATA.TEST_CROP_SIZE": 112,
     "DATA.TRAIN_JITTER_SCALES": [128, 160],
 }
+RUNGS_ON_CPU = {
+    "tiny 8x112": TINY,
+    "small 8x224": SMALL,
+    "small 8x224, joint": {**SMALL, "TIMESFORMER.ATTENTION_TYPE": "joint_space_time"},
+}
 BF16 = {"TRAIN.PRECISION": "bf16", "SOLVER.OPTIMIZING_METHOD": "sgd"}
 SCHEMES = ("joint_space_time", "space_only", "sparse_local_global", "axial")
 
@@ -67,11 +80,13 @@ SCHEMES = ("joint_space_time", "space_only", "sparse_local_global", "axial")
 def main() -> None:
     arguments = parse_arguments()
     device = machine.chosen_device(arguments.device)
-    repetitions = arguments.repetitions or (2 if arguments.smallest else 7)
+    usual = 7 if device.type == "cuda" else 4
+    repetitions = arguments.repetitions or (2 if arguments.smallest else usual)
     report = {
         "machine": machine.facts(device),
         "repetitions": repetitions,
         "predicted": predictions(arguments.smallest),
+        "shares": [] if arguments.smallest else shares(),
         "processes": [] if device.type == "cuda" else processes(arguments.smallest),
         "rungs": rungs(device, repetitions, arguments.smallest),
     }
@@ -96,7 +111,7 @@ def configured(keys: dict[str, Any], clips: int, path: Path | None = None) -> Cf
 
 
 def as_options(keys: dict[str, Any], clips: int) -> list[Any]:
-    """One process, one pass of `clips`."""
+    """One pass of `clips`."""
     pairs = {**keys, "TRAIN.BATCH_SIZE": clips, "GLOBAL_BATCH_SIZE": clips}.items()
     return [part for pair in pairs for part in pair]
 
@@ -111,6 +126,21 @@ def predictions(smallest: bool) -> list[dict[str, Any]]:
         clip = [cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE]
         tables.append({"model": name, "clip": clip, "rows": ladder(TrainingStep(cfg))})
     return tables
+
+
+def shares() -> list[dict[str, Any]]:
+    """The large models on 8 GPUs, a clip in each, AdamW and bf16: all of the model, or a share."""
+    rows = []
+    for name, patch in LARGE.items():
+        for parallel in ("ddp", "fsdp"):
+            for rung in ("all", "nothing"):
+                say(f"prediction of {name}, {parallel}, {rung}")
+                keys = {"TRAIN.PARALLEL": parallel, "TIMESFORMER.PATCH_SIZE": patch, **KEYS[rung]}
+                cfg = configured({"MODEL.MODEL_NAME": name, **ON_GPUS, **keys}, 8)
+                memory = predict(cfg)
+                size = {"peak_bytes": memory.peak(1), "parts": memory.parts(1)}
+                rows.append({"model": name, "parallel": parallel, "kept": rung, **size})
+    return rows
 
 
 def settings(smallest: bool) -> list[tuple[str, dict[str, Any], int]]:
@@ -159,8 +189,11 @@ def compared(title: str, clips: int, predicted: int, needed: int) -> dict[str, A
 def rungs(device: torch.device, repetitions: int, smallest: bool) -> list[dict[str, Any]]:
     """Memory and time of the rungs of each model and precision."""
     if device.type == "cpu":
-        depth = {"TIMESFORMER.DEPTH": 1 if smallest else 12}
-        return [of_rungs("tiny 8x112", configured({**TINY, **depth}, 2), device, repetitions)]
+        chosen = RUNGS_ON_CPU if not smallest else {"smallest": {**TINY, "TIMESFORMER.DEPTH": 1}}
+        return [
+            of_rungs(name, configured(keys, 1), device, repetitions)
+            for name, keys in chosen.items()
+        ]
     tables = []
     for name, path in CONFIGS.items():
         for precision in ("bf16", "fp32"):

@@ -12,6 +12,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines: list[str] = []
     for table in report["predicted"]:
         lines += [*prediction(table), ""]
+    if report["shares"]:
+        lines += [*in_shares(report["shares"]), ""]
     if report["processes"]:
         lines += [*comparison(report["processes"]), ""]
     for table in report["rungs"]:
@@ -34,6 +36,19 @@ def prediction(table: dict[str, Any]) -> list[str]:
 def fits(row: dict[str, Any]) -> list[str]:
     needs = [gigabytes(row[name]) for name in ("peak_bytes", "bytes_of_a_further_clip")]
     return [row["kept"], row["precision"], *needs, *map(str, row["most_clips"].values())]
+
+
+def in_shares(entries: list[dict[str, Any]]) -> list[str]:
+    head = ["8 GPUs, AdamW, bf16", "TRAIN.PARALLEL", "kept", "GB of 1 clip", "weights to optimiser"]
+    body = (
+        [
+            *(entry[name] for name in ("model", "parallel", "kept")),
+            gigabytes(entry["peak_bytes"]),
+            gigabytes(sum(entry["parts"][part] for part in ("weights", "gradients", "optimizer"))),
+        ]
+        for entry in entries
+    )
+    return rows(head, body)
 
 
 def comparison(entries: list[dict[str, Any]]) -> list[str]:

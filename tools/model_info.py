@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a model costs: parameters, FLOPs, memory, tokens. Needs neither weights nor a GPU.
 
-python tools/model_info.py --cfg configs/Kinetics/TimeSformer_divST_96x4_224.yaml
+python tools/model_info.py --cfg configs/Kinetics/TimeSformer_divST_96x4_224.yaml [--memory]
 python tools/model_info.py --all
 """
 
@@ -23,6 +23,7 @@ def parse_args() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--cfg", metavar="FILE", help="YAML file")
     what.add_argument("--all", action="store_true", help="the comparisons of the paper, beside it")
+    parser.add_argument("--memory", action="store_true", help="what a training step needs instead")
     parser.add_argument("--json", action="store_true", help="the same as JSON")
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY VALUE", help="keys that win over the file"
@@ -31,14 +32,17 @@ def parse_args() -> argparse.Namespace:
 
 
 def report(args: argparse.Namespace) -> str:
-    if args.all and args.overrides:
-        raise UserError("--all compares fixed models: it takes no KEY VALUE.")
+    if args.all and (args.overrides or args.memory):
+        raise UserError("--all compares fixed models: it takes no KEY VALUE and no --memory.")
     cfg = None if args.all else load_config(args.cfg, args.overrides)
     # Imported late: a mistake in the config is answered before torch is loaded.
+    from timesformer.profiling import ladder
     from timesformer.profiling import report as costs
 
     if cfg is None:
         values, as_text = costs.paper_report(), costs.paper_text
+    elif args.memory:
+        values, as_text = ladder.memory_report(cfg), ladder.memory_text
     else:
         values, as_text = costs.config_report(cfg), costs.config_text
     return json.dumps(values, indent=2) if args.json else as_text(values)

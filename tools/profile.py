@@ -51,7 +51,8 @@ if __name__ == "__main__":
 elif __name__ == "profile":
     # Whoever runs a tool finds this file before the standard library's of the same name, which
     # torch.compile imports by way of cProfile: so that one takes this one's place.
-    elsewhere = [place for place in sys.path if Path(place).resolve() != Path(__file__).parent]
+    here = Path(__file__).resolve().parent
+    elsewhere = [place for place in sys.path if Path(place).resolve() != here]
     spec = PathFinder.find_spec("profile", elsewhere)
     assert spec is not None and spec.loader is not None
     sys.modules["profile"] = module_from_spec(spec)

@@ -29,7 +29,8 @@ def test_fsdp_gathers_and_sums_in_every_pass() -> None:
 
 
 def test_shares_of_a_short_dimension_are_padded() -> None:
-    assert cluster.padded([(1, 197, 768)], 256) == 256 * 197 * 768
+    assert cluster.padded([(1, 197, 768)], 256) == 197 * 768  # along its width
+    assert cluster.padded([(1, 197, 10)], 4) == 4 * 197 * 10
     assert cluster.padded([(768, 10), ()], 256) == 768 * 10 + 256
     assert cluster.padded([(10, 3)], 4) == 12 * 3
 

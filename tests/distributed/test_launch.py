@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.distributed.test_slurm import BATCH, STEP
+from tests.models import tiny
 from timesformer.config import load_config
 from timesformer.distributed.devices import device_of
 from timesformer.distributed.launch import (
@@ -19,7 +20,9 @@ from timesformer.distributed.launch import (
 from timesformer.distributed.process import Process, from_main, gather, share_buffers
 from timesformer.distributed.rendezvous import Address
 from timesformer.distributed.slurm import port_of
+from timesformer.engine.prepare import prepare_device, prepare_model
 from timesformer.errors import UserError
+from timesformer.models import build_model
 
 TORCHRUN = {
     "RANK": "3",
@@ -220,6 +223,27 @@ def leave_shared_buffers(cfg, process):
     before = norm.running_mean.clone()
     share_buffers(norm)
     torch.save((before, norm.state_dict()), f"{cfg.OUTPUT_DIR}/{process.rank}.pt")
+
+
+def leave_what_travels(cfg, process):
+    """What each process of the next test does: whether a forward pass would send buffers."""
+    runtime = prepare_device(cfg, process)
+    wrapped = prepare_model(build_model(cfg), cfg, runtime, process)
+    buffers = [name for name, _ in wrapped.module.named_buffers()]
+    torch.save((buffers, wrapped.will_sync_module_buffers()), f"{cfg.OUTPUT_DIR}/{process.rank}.pt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "sends"), [("TimeSformer", False), ("resnet18_average", True)])
+def test_a_forward_pass_sends_no_buffers_but_statistics(tmp_path, name, sends):
+    changes = tiny.WITHOUT_TIMESFORMER if name.startswith("resnet") else {}
+    cfg = tiny.tiny_cfg(MODEL__MODEL_NAME=name, NUM_GPUS=0, NUM_PROCS=2, **changes)
+    cfg.defrost()
+    cfg.OUTPUT_DIR = str(tmp_path)
+    launch(leave_what_travels, cfg, plan_run(cfg, {}))
+    buffers, would_send = torch.load(tmp_path / "0.pt")
+    assert buffers
+    assert would_send == sends
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ def test_every_key_reaches_the_network() -> None:
     assert block.drop_path.rate == pytest.approx(0.3)
     assert network.time_embed.any()
     assert block.temporal_fc.weight.any()
-    assert network.grad_checkpointing
+    assert network.recomputed
 
 
 def test_unknown_model_is_answered_with_the_known_ones() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from functools import partial
 from typing import Any
@@ -37,14 +38,15 @@ def build_loader(
         num_workers=num_workers,
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
-        worker_init_fn=partial(start_worker, decode_gpu, os.getpid()),
+        worker_init_fn=partial(start_worker, decode_gpu),
         multiprocessing_context="spawn" if decode_gpu is not None and num_workers else None,
     )
 
 
-def start_worker(decode_gpu: int | None, parent: int, worker: int) -> None:
+def start_worker(decode_gpu: int | None, worker: int) -> None:
     """Workers are parallel among themselves; OpenCV's own threads would only get in their way."""
-    if os.getppid() != parent:  # killed meanwhile; PyTorch would take its heir for the parent
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # PyTorch would take its heir for the parent
         os._exit(1)
     end_with_parent_alone()
     cv2.setNumThreads(0)

@@ -6,7 +6,7 @@ and part again. What the processes compute is what they compute with Distributed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,9 +64,14 @@ def where_to_cut(parameter: nn.Parameter) -> Shard | None:
     Shares are made equally large: an embedding (1, S, D) would travel as many times as there are
     processes.
     """
-    width = parameter.ndim - 1
-    fits = parameter.shape[width] % dist.get_world_size() == 0 if parameter.ndim else False
-    return Shard(width) if width > 0 and parameter.shape[0] == 1 and fits else None
+    dimension = dimension_to_cut(parameter.shape, dist.get_world_size())
+    return Shard(dimension) if dimension else None
+
+
+def dimension_to_cut(shape: Sequence[int], processes: int) -> int:
+    """The first; of a single row the last, where that divides evenly, as it must."""
+    last = len(shape) - 1
+    return last if last > 0 and shape[0] == 1 and shape[last] % processes == 0 else 0
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:

@@ -36,7 +36,8 @@ def compile_in_place(model: nn.Module, cfg: CfgNode) -> None:
             "compiled one by one: use model, or none"
         )
     limit = COMPILATIONS_OF_A_PART * len(parts)
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, limit)
+    # Its name before torch 2.7, which still stands for the new one.
+    torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, limit)
     for part in parts:
         part.compile(fullgraph=True, dynamic=False)
 

@@ -106,9 +106,11 @@ class Scoring:
         self._batches.append(replace(batch, views=torch.empty(0)))
         if len(batch.views):
             self._num_views = batch.views.shape[1]
-            clips = torch.cat([*self._clips, batch.views.flatten(0, 1)])
+            clips = batch.views.flatten(0, 1)
+            clips = torch.cat([*self._clips, clips]) if self._clips else clips
             full = len(clips) - len(clips) % self.scorer.clips_per_pass
-            self._clips = [clips[full:]]
+            # A copy: a view would keep all of them.
+            self._clips = [clips[full:].clone()] if full < len(clips) else []
             self._compute(clips[:full])
 
     def finish(self) -> Scores:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from timesformer.distributed.devices import device_of
@@ -91,6 +92,8 @@ def prepare_model(model: nn.Module, cfg: CfgNode, runtime: Runtime, process: Pro
     return DistributedDataParallel(
         model,
         device_ids=[runtime.device] if on_gpu else None,
+        # Only statistics change; any other buffer would be sent anew before each forward pass.
+        broadcast_buffers=any(isinstance(module, _BatchNorm) for module in model.modules()),
         gradient_as_bucket_view=True,
     )
 

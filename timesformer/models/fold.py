@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 
+import torch
 from torch import Tensor, nn
 
 from timesformer.models.attention import Block
@@ -35,7 +36,8 @@ def folded(
     """
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     model = deepcopy(model, shared)
-    mean_of, std_of = (next(model.parameters()).new_tensor(values) for values in (mean, std))
+    device = next(model.parameters()).device
+    mean_of, std_of = (torch.tensor(v, dtype=torch.float64, device=device) for v in (mean, std))
     scale, shift = 1 / (255 * std_of), mean_of / std_of
     network = next((m for m in model.modules() if isinstance(m, VisionTransformer)), None)
     if network is None:
@@ -65,12 +67,14 @@ class Normalise(nn.Module):
     def __init__(self, scale: Tensor, shift: Tensor, *, bgr: bool) -> None:
         super().__init__()
         self.bgr = bgr
-        self.register_buffer("scale", scale.view(-1, 1, 1, 1))
-        self.register_buffer("shift", shift.view(-1, 1, 1, 1))
+        self.register_buffer("scale", scale.view(-1, 1, 1, 1).float())
+        self.register_buffer("shift", shift.view(-1, 1, 1, 1).float())
 
     def forward(self, clips: Tensor) -> Tensor:
+        dtype = clips.dtype
         clips = clips.flip(1) if self.bgr else clips
-        return clips * self.get_buffer("scale") - self.get_buffer("shift")
+        clips = clips * self.get_buffer("scale") - self.get_buffer("shift")
+        return clips.to(dtype)
 
 
 def fold_fc(block: Block, name: str) -> None:

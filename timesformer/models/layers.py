@@ -93,7 +93,7 @@ class Attention(nn.Module):
 
         Sequences side by side become so many more heads, without a copy of their tokens: for that
         a token's queries, keys and values have to lie together head by head, and the few rows of
-        the weight are put into that order instead.
+        the weight are put into that order instead. So `qkv` lends its weight and is not called.
         """
         number, dim = stop - start, self.qkv.in_features
         weight: Tensor = self.qkv.weight

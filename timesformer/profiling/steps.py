@@ -21,6 +21,7 @@ from torch.profiler import ProfilerActivity, profile, record_function, schedule
 from timesformer.distributed.launch import check_devices, plan_run
 from timesformer.distributed.process import Process
 from timesformer.engine.build import build_training
+from timesformer.engine.compiled import what_failed
 from timesformer.engine.guards import exhausted
 from timesformer.engine.step import Training, train_step
 from timesformer.errors import UserError
@@ -77,7 +78,7 @@ def profile_training(cfg: CfgNode, *, warmup: int, steps: int) -> Profile:
         run = build_training(cfg, Process(), Silent(), StopSignals())
         return profile_run(run, warmup=warmup, steps=steps, folder=folder)
     except (OSError, RuntimeError) as error:
-        if sentence := exhausted(error):
+        if sentence := exhausted(error) or what_failed(error):
             raise UserError(sentence) from error
         raise
 
