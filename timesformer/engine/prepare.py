@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,13 @@ from timesformer.distributed.process import Process, is_sharded
 from timesformer.errors import UserError
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+# What DistributedDataParallel calls it, by PyTorch's version.
+BUFFERS_ARE_SENT = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in signature(DistributedDataParallel).parameters
+)
 
 
 @dataclass(frozen=True)
@@ -88,14 +97,13 @@ def prepare_model(model: nn.Module, cfg: CfgNode, runtime: Runtime, process: Pro
 
         sharding.check_sharding(model)
         return sharding.shard(model, runtime.device, runtime.precision)
-    on_gpu = runtime.device.type == "cuda"
-    return DistributedDataParallel(
-        model,
-        device_ids=[runtime.device] if on_gpu else None,
+    options: dict[str, Any] = {
+        "device_ids": [runtime.device] if runtime.device.type == "cuda" else None,
+        "gradient_as_bucket_view": True,
         # Only statistics change; any other buffer would be sent anew before each forward pass.
-        broadcast_buffers=any(isinstance(module, _BatchNorm) for module in model.modules()),
-        gradient_as_bucket_view=True,
-    )
+        BUFFERS_ARE_SENT: any(isinstance(module, _BatchNorm) for module in model.modules()),
+    }
+    return DistributedDataParallel(model, **options)
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
