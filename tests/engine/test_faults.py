@@ -89,7 +89,7 @@ def test_a_loader_process_that_dies_costs_nothing(videos: Path, tmp_path: Path) 
 
 
 # Room for the network and a pass of 8 clips, but not for one of 16.
-ROOM = 370 << 20
+ROOM = 330 << 20
 OUT_OF_ROOM = """
 import resource, sys
 sys.argv = sys.argv[1:]
