@@ -39,7 +39,7 @@ from timesformer.config import load_config
 from timesformer.distributed.process import Process
 from timesformer.engine.build import build_testing
 from timesformer.engine.evaluate import predict
-from timesformer.engine.test import Testing, final_scorer, test
+from timesformer.engine.test import Testing, test
 from timesformer.logs import Silent
 from timesformer.models.build import build_model
 
@@ -188,7 +188,7 @@ def testing(videos: list[Path], settings: Settings, folder: Path) -> tuple[Testi
 def tested(run: Testing) -> Tensor:
     """The scores of all videos, (n, K)."""
     run.feed.start()
-    scores = predict(final_scorer(run), run.feed, tqdm(disable=True))
+    scores = predict(run.final_form(run.scorer), run.feed, tqdm(disable=True))
     assert scores is not None
     return scores.scores
 

@@ -70,6 +70,7 @@ def test_a_folded_network_gives_the_same_logits(attention_type: str, bgr: bool) 
     model.eval()
     views = pixels()
     fold = folded(model, mean=MEAN, std=STD, bgr=bgr)
+    assert fold is not None
     torch.testing.assert_close(fold(views), model(normalised(views, bgr=bgr)), rtol=0, atol=1e-5)
     assert torch.equal(fold(views), fold(views.float()))
 
@@ -80,6 +81,7 @@ def test_folding_leaves_the_model_as_it_was_and_shares_the_rest() -> None:
     ).train()
     before = copy.deepcopy(model.state_dict())
     fold = folded(model, mean=MEAN, std=STD)
+    assert fold is not None
     assert model.training
     assert not fold.training
     for name, value in model.state_dict().items():
@@ -93,12 +95,6 @@ def test_folding_leaves_the_model_as_it_was_and_shares_the_rest() -> None:
     }
 
 
-def test_another_model_is_normalised_for() -> None:
+def test_another_model_cannot_be_folded() -> None:
     """Its convolutions are padded: with zeros, which are no pixels."""
-    model = FrameResNet(backbone="resnet18", num_classes=3).eval()
-    views = pixels(height=32, width=32)
-    with torch.no_grad():
-        fold = folded(model, mean=MEAN, std=STD, bgr=True)
-        torch.testing.assert_close(
-            fold(views), model(normalised(views, bgr=True)), rtol=1e-4, atol=1e-4
-        )
+    assert folded(FrameResNet(backbone="resnet18", num_classes=3), mean=MEAN, std=STD) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from textwrap import shorten
 from typing import Any
@@ -149,13 +150,14 @@ def build_testing(cfg: CfgNode, process: Process, reporter: Silent) -> Testing:
     )
 
 
-def final_form(cfg: CfgNode, model: nn.Module) -> nn.Module:
-    """For weights that have been loaded and stay: folded, so from pixels to logits, and compiled
-    if so asked."""
+def final_form(cfg: CfgNode, scorer: Scorer) -> Scorer:
+    """For weights that are loaded and stay: folded where that can be, compiled if so asked."""
     mean, std, bgr = cfg.DATA.MEAN, cfg.DATA.STD, cfg.DATA.REVERSE_INPUT_CHANNEL
-    network = folded(model, mean=mean, std=std, bgr=bgr)
-    compile_in_place(network, cfg)
-    return network
+    network = folded(scorer.model, mean=mean, std=std, bgr=bgr)
+    if network is not None:
+        scorer = replace(scorer, model=network, normalize=None)
+    compile_in_place(scorer.model, cfg)
+    return scorer
 
 
 def train_sampler(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fvcore.common.config import CfgNode
@@ -36,7 +36,7 @@ class Testing:
     dataset: EvaluationViews
     feed: Feed
     scorer: Scorer
-    final_form: Callable[[nn.Module], nn.Module]  # of its model, once the weights are loaded
+    final_form: Callable[[Scorer], Scorer]  # once the weights are loaded
     reporter: Silent
 
 
@@ -49,18 +49,13 @@ def test(run: Testing) -> None:
         log.info("testing the averaged weights (TEST.USE_EMA)")
     check_classes(weights, run.dataset.videos.class_names)
     load_tested_weights(run.scorer.model, weights, run.cfg.TIMESFORMER.POS_EMBED_RESIZE)
-    scorer = final_scorer(run)
+    scorer = run.final_form(run.scorer)
     run.process.watch.at("the test")
     run.feed.start()
     with run.reporter.progress(len(run.feed), "test") as bar:
         scores = predict(scorer, run.feed, bar)
     if scores is not None:
         report(run, scores, checkpoint)
-
-
-def final_scorer(run: Testing) -> Scorer:
-    """The scorer for the weights that have been loaded, in the model's quickest form."""
-    return replace(run.scorer, model=run.final_form(run.scorer.model), normalize=None)
 
 
 def choose_checkpoint(cfg: CfgNode) -> str:

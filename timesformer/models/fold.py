@@ -17,13 +17,12 @@ from timesformer.models.transformer import VisionTransformer
 
 def folded(
     model: nn.Module, *, mean: Sequence[float], std: Sequence[float], bgr: bool = False
-) -> nn.Module:
-    """A copy of `model` for inference, from pixels to logits.
+) -> nn.Module | None:
+    """A copy of a TimeSformer for inference, from pixels to logits.
 
-    In a TimeSformer, the linear layer behind an attention is multiplied into that attention's last
-    one, and the normalisation of pixels into the embedding of patches. Before another model it is
-    computed. All other weights are shared with `model`, which stays as it is; those that were
-    folded are as they were at the time.
+    The linear layer behind an attention is multiplied into that attention's last one, and the
+    normalisation of pixels into the embedding of patches. All other weights are shared with
+    `model`, which stays as it is; those that were folded are as they were at the time.
 
     Args:
         model: a registered one, or a `VisionTransformer`.
@@ -32,7 +31,7 @@ def folded(
 
     Returns:
         A module, in evaluation, from clips (B, C, T, H, W) of RGB from 0 to 255, uint8 or float, to
-        logits (B, num_classes).
+        logits (B, num_classes); None for a model that holds no `VisionTransformer`.
     """
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     model = deepcopy(model, shared)
@@ -41,7 +40,7 @@ def folded(
     scale, shift = 1 / (255 * std_of), mean_of / std_of
     network = next((m for m in model.modules() if isinstance(m, VisionTransformer)), None)
     if network is None:
-        return FromPixels(nn.Sequential(Normalise(scale, shift, bgr=bgr), model)).eval()
+        return None
     for block in network.blocks:
         assert isinstance(block, Block)
         for name in block.attentions_with_fc:
@@ -59,22 +58,6 @@ class FromPixels(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.model(pixels.to(next(self.parameters()).dtype))
-
-
-class Normalise(nn.Module):
-    """``x * scale - shift`` of each channel of clips (B, C, T, H, W)."""
-
-    def __init__(self, scale: Tensor, shift: Tensor, *, bgr: bool) -> None:
-        super().__init__()
-        self.bgr = bgr
-        self.register_buffer("scale", scale.view(-1, 1, 1, 1).float())
-        self.register_buffer("shift", shift.view(-1, 1, 1, 1).float())
-
-    def forward(self, clips: Tensor) -> Tensor:
-        dtype = clips.dtype
-        clips = clips.flip(1) if self.bgr else clips
-        clips = clips * self.get_buffer("scale") - self.get_buffer("shift")
-        return clips.to(dtype)
 
 
 def fold_fc(block: Block, name: str) -> None:
