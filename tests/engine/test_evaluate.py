@@ -45,7 +45,9 @@ def batches(readable: list[bool], num_views: int, videos_at_a_time: int) -> list
     ]
 
 
-def scored(parts: list[Batch], clips_per_pass: int, ensemble: str = "sum") -> tuple[Scores, Scorer]:
+def scored(
+    parts: list[Batch], num_views: int, clips_per_pass: int, ensemble: str = "sum"
+) -> tuple[Scores, Scorer]:
     torch.manual_seed(0)
     normalize = Normalizer(mean=[0.5] * 3, std=[0.2] * 3, bgr=False, device=CPU)
     scorer = Scorer(
@@ -54,6 +56,7 @@ def scored(parts: list[Batch], clips_per_pass: int, ensemble: str = "sum") -> tu
         normalize,
         num_classes=CLASSES,
         ensemble=ensemble,
+        num_views=num_views,
         clips_per_pass=clips_per_pass,
     )
     scoring = Scoring(scorer)
@@ -78,7 +81,7 @@ def test_passes_are_whole_and_videos_keep_their_scores(
     readable: list[bool], num_views: int, clips_per_pass: int
 ) -> None:
     parts = batches(readable, num_views, max(1, clips_per_pass // num_views))
-    scores, scorer = scored(parts, clips_per_pass)
+    scores, scorer = scored(parts, num_views, clips_per_pass)
     whole, rest = divmod(sum(readable) * num_views, clips_per_pass)
     assert scorer.model.sizes == [clips_per_pass] * whole + [rest] * (rest > 0)
     assert scores.indices.tolist() == list(range(len(readable)))
@@ -86,23 +89,33 @@ def test_passes_are_whole_and_videos_keep_their_scores(
     assert scores.scores.shape == (len(readable), CLASSES)
     assert scores.scores.isnan().all(dim=1).tolist() == [not there for there in readable]
     assert len(scores.failures) == len(readable) - sum(readable)
-    one_by_one, _ = scored(parts, clips_per_pass=1)
+    one_by_one, _ = scored(parts, num_views, clips_per_pass=1)
     assert torch.allclose(scores.scores, one_by_one.scores, atol=1e-5, equal_nan=True)
+    assert scores.view_predictions.shape == (len(readable), num_views)
+    assert torch.equal(scores.view_predictions, one_by_one.view_predictions)
+    assert (scores.view_predictions < 0).all(dim=1).tolist() == [not there for there in readable]
 
 
 def test_each_video_has_the_ensemble_of_its_own_views() -> None:
     parts = batches([True, False, True], num_views=3, videos_at_a_time=2)
-    scores, scorer = scored(parts, clips_per_pass=4, ensemble="softmax")
+    scores, scorer = scored(parts, num_views=3, clips_per_pass=4, ensemble="softmax")
     for index, views in ((0, parts[0].views[0]), (2, parts[1].views[0])):
         expected = scorer.logits(views).softmax(dim=-1).sum(dim=0)
         assert torch.allclose(scores.scores[index], expected, atol=1e-6)
+        assert torch.equal(scores.view_predictions[index], scorer.logits(views).argmax(dim=-1))
 
 
 def test_scores_that_are_no_numbers_are_said() -> None:
     parts = batches([True], num_views=1, videos_at_a_time=1)
     normalize = Normalizer(mean=[0.5] * 3, std=[0.0] * 3, bgr=False, device=CPU)
     scorer = Scorer(
-        Network(), Runtime(CPU, "fp32"), normalize, CLASSES, ensemble="sum", clips_per_pass=1
+        Network(),
+        Runtime(CPU, "fp32"),
+        normalize,
+        CLASSES,
+        ensemble="sum",
+        num_views=1,
+        clips_per_pass=1,
     )
     with pytest.raises(UserError, match="the model's scores are not finite"):
         Scoring(scorer).add(parts[0])

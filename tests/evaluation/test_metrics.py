@@ -75,12 +75,14 @@ def test_predictions_file_is_as_documented(tmp_path):
         videos=["a b.mp4", "ü.mp4"],
         labels=torch.tensor([1, 0]),
         scores=scores,
+        view_predictions=torch.tensor([[1, 0, 1], [-1, -1, -1]]),
         class_names=["no", "ja ü"],
     )
     found = np.load(path, allow_pickle=False)
     assert found["videos"].tolist() == ["a b.mp4", "ü.mp4"]
     assert found["labels"].tolist() == [1, 0]
     assert found["predictions"].tolist() == [1, -1]
+    assert found["view_predictions"].tolist() == [[1, 0, 1], [-1, -1, -1]]
     assert found["class_names"].tolist() == ["no", "ja ü"]
     assert found["scores"].dtype == np.float32
     assert [p.name for p in path.parent.iterdir()] == ["predictions.npz"]

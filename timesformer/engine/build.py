@@ -88,6 +88,7 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopS
             cfg,
             evaluated,
             runtime,
+            num_views=1,
             clips_per_pass=validation_clips(cfg, process),
             within=partial(whole, evaluated) if is_sharded(cfg, process) else nullcontext,
         ),
@@ -144,7 +145,7 @@ def build_testing(cfg: CfgNode, process: Process, reporter: Silent) -> Testing:
         process=process,
         dataset=dataset,
         feed=eval_feed(cfg, dataset, process, batch_size=videos),
-        scorer=scorer(cfg, model, runtime, clips_per_pass=views),
+        scorer=scorer(cfg, model, runtime, num_views=dataset.num_views, clips_per_pass=views),
         final_form=partial(final_form, cfg),
         reporter=reporter,
     )
@@ -222,6 +223,7 @@ def scorer(
     model: nn.Module,
     runtime: Runtime,
     *,
+    num_views: int,
     clips_per_pass: int,
     within: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Scorer:
@@ -231,6 +233,7 @@ def scorer(
         normalizer(cfg, runtime.device),
         num_classes=cfg.MODEL.NUM_CLASSES,
         ensemble=cfg.DATA.ENSEMBLE_METHOD,
+        num_views=num_views,
         clips_per_pass=clips_per_pass,
         within=within,
     )

@@ -34,12 +34,14 @@ log = logging.getLogger("timesformer")
 class Scores:
     """Scores float32 (num_videos, K) and labels (num_videos,), in the order of `indices`.
 
-    The scores of a video that could not be read are NaN, which counts as wrong.
+    `view_predictions` int64 (num_videos, V) is the best class of each single view. A video that
+    could not be read has NaN for scores, which counts as wrong, and -1 for its views.
     """
 
     indices: Tensor
     labels: Tensor
     scores: Tensor
+    view_predictions: Tensor
     failures: tuple[Failure, ...]
 
     def accuracy(self, k: int) -> float:
@@ -61,6 +63,7 @@ class Scorer:
     normalize: Normalizer | None  # None for a model that takes pixels
     num_classes: int
     ensemble: str
+    num_views: int  # of each video
     clips_per_pass: int  # no more of them are floats at a time
     # What to compute in: a sharded model is put together there, once for all batches.
     within: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -96,16 +99,15 @@ class Scoring:
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
         self._batches: list[Batch] = []  # without their views
-        self._num_views = 1
         self._clips: list[Tensor] = []  # (n, C, T, H, W), together fewer than a pass
         self._logits: list[Tensor] = []  # (n, K), together fewer than the views of a video
         self._scores: list[Tensor] = []  # (n, K) of the videos that could be read
+        self._predictions: list[Tensor] = []  # (n, V) of the same
 
     def add(self, batch: Batch) -> None:
         """Compute what there are enough views for. The batch is where the model is: `prefetch`."""
         self._batches.append(replace(batch, views=torch.empty(0)))
         if len(batch.views):
-            self._num_views = batch.views.shape[1]
             clips = batch.views.flatten(0, 1)
             clips = torch.cat([*self._clips, clips]) if self._clips else clips
             full = len(clips) - len(clips) % self.scorer.clips_per_pass
@@ -119,12 +121,15 @@ class Scoring:
             self._compute(clips)
         readable = joined(batch.readable for batch in self._batches).bool()
         scores = torch.full((len(readable), self.scorer.num_classes), torch.nan)
+        predictions = torch.full((len(readable), self.scorer.num_views), -1)
         if self._scores:
             scores[readable] = torch.cat(self._scores)
+            predictions[readable] = torch.cat(self._predictions)
         return Scores(
             joined(batch.indices for batch in self._batches),
             joined(batch.labels.cpu() for batch in self._batches),
             scores,
+            predictions,
             tuple(failure for batch in self._batches for failure in batch.failures),
         )
 
@@ -133,12 +138,12 @@ class Scoring:
             return
         passes = clips.split(self.scorer.clips_per_pass)
         logits = torch.cat([*self._logits, *(self.scorer.logits(part) for part in passes)])
-        full = len(logits) - len(logits) % self._num_views
+        full = len(logits) - len(logits) % self.scorer.num_views
         self._logits = [logits[full:]]
         if full:
-            self._scores.append(
-                self.scorer.combine(logits[:full].unflatten(0, (-1, self._num_views)))
-            )
+            of_videos = logits[:full].unflatten(0, (-1, self.scorer.num_views))  # (n, V, K)
+            self._scores.append(self.scorer.combine(of_videos))
+            self._predictions.append(of_videos.argmax(dim=-1).cpu())
 
 
 def joined(parts: Iterable[Tensor]) -> Tensor:
@@ -184,6 +189,7 @@ def concatenate(parts: list[Scores]) -> Scores:
         torch.cat([part.indices for part in parts]),
         torch.cat([part.labels for part in parts]),
         torch.cat([part.scores for part in parts]),
+        torch.cat([part.view_predictions for part in parts]),
         tuple(failure for part in parts for failure in part.failures),
     )
 
@@ -191,7 +197,11 @@ def concatenate(parts: list[Scores]) -> Scores:
 def in_order(scores: Scores) -> Scores:
     order = scores.indices.argsort()
     return Scores(
-        scores.indices[order], scores.labels[order], scores.scores[order], scores.failures
+        scores.indices[order],
+        scores.labels[order],
+        scores.scores[order],
+        scores.view_predictions[order],
+        scores.failures,
     )
 
 

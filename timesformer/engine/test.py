@@ -133,6 +133,7 @@ def report(run: Testing, scores: Scores, checkpoint: str) -> None:
         videos=dataset.videos.paths,
         labels=scores.labels,
         scores=scores.scores,
+        view_predictions=scores.view_predictions,
         class_names=names,
     )
     hardest = write_class_accuracy(

@@ -17,13 +17,15 @@ def write_predictions(
     videos: Sequence[str],
     labels: Tensor,
     scores: Tensor,
+    view_predictions: Tensor,
     class_names: Sequence[str],
 ) -> None:
     """Write an ``.npz`` that `numpy.load` opens without pickle: whole or not at all.
 
     Its arrays, one row for each video in the order of the list: ``videos`` str (n,), the paths;
     ``labels`` int64 (n,); ``scores`` float32 (n, K), the ensembled scores, NaN for a video that
-    could not be read; ``predictions`` int64 (n,), the best class, -1 for such a video.
+    could not be read; ``predictions`` int64 (n,), the best class, -1 for such a video;
+    ``view_predictions`` int64 (n, V), the same of each single view, temporal view major.
     ``class_names`` str (K,): the name of each class, or its number where it has none.
     """
     readable = ~scores.isnan().any(dim=1)
@@ -37,6 +39,7 @@ def write_predictions(
             labels=labels.numpy(),
             scores=scores.numpy(),
             predictions=predictions.numpy(),
+            view_predictions=view_predictions.numpy(),
             class_names=np.array(list(class_names), dtype=np.str_),
         )
     os.replace(temporary, path)
