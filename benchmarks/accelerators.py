@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.command import add_plot, parser_of, report_and_plot
 from timesformer.config import load_config
 from timesformer.datasets.motion_shapes import ensure_motion_shapes
 
@@ -66,13 +67,7 @@ SEEDS = (1, 2, 3)
 
 def main() -> None:
     arguments = parse_arguments()
-    if arguments.redraw:
-        report = json.loads(arguments.redraw.read_text(encoding="utf-8"))
-    else:
-        report = measured(arguments)
-        print(markdown(report))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    report = report_and_plot(arguments, measured, markdown)
     if arguments.plot:
         from benchmarks.accelerators_plot import draw
 
@@ -80,17 +75,13 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--device", help="cpu or cuda; the GPU if there is one")
     parser.add_argument("--steps", type=int, default=200, help="a multiple of 20, or fewer (200)")
     parser.add_argument("--cases", nargs="+", help="only these of the accelerators")
     parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS, help="beside 0 (1 2 3)")
     parser.add_argument("--data", type=Path, help="folder for MotionShapes; else a temporary one")
-    parser.add_argument("--output", type=Path, help="JSON file to write")
-    parser.add_argument("--plot", type=Path, help="PNG to draw; wants matplotlib")
-    parser.add_argument("--redraw", type=Path, help="JSON file to draw, nothing is trained")
+    add_plot(parser)
     return parser.parse_args()
 
 

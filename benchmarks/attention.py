@@ -10,12 +10,9 @@ and forward with backward. Prints Markdown; writes JSON with --output. One to tw
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +21,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
+from benchmarks.command import parser_of, write_json
 from benchmarks.machine import chosen_device, facts, words
 from benchmarks.measure import in_turns
 from timesformer.models.layers import GPU_TILE, in_a_row, largest_divisor, same_sequence
@@ -191,14 +189,11 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--device", help="cuda or cpu; the GPU if there is one")
     parser.add_argument("--batch", type=int, default=0, help="clips; 8 on a GPU, 1 on a CPU")
     parser.add_argument("--shapes", type=int, default=len(SHAPES), help="only the first so many")
     parser.add_argument("--repetitions", type=int, default=9)
-    parser.add_argument("--output", type=Path, help="JSON to write")
     args = parser.parse_args()
     device = chosen_device(args.device)
     batch = args.batch or (8 if device.type == "cuda" else 1)
@@ -212,8 +207,7 @@ def main() -> None:
     ]
     report = {"machine": facts(device), "rows": rows}
     print(markdown(report))
-    if args.output:
-        args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(args.output, report)
 
 
 if __name__ == "__main__":

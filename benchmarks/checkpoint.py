@@ -10,8 +10,6 @@ for, in turns. Prints Markdown; writes JSON with --output. ViT-B takes two to th
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import os
 import platform
@@ -21,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.command import parser_of, write_json
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: the other core is for the writer
 
@@ -62,9 +62,7 @@ class Training:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--embed-dim", type=int, default=768)
     parser.add_argument("--depth", type=int, default=12)
     parser.add_argument("--num-heads", type=int, default=12)
@@ -73,7 +71,6 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, help="where to write (the folder for temporary files)"
     )
-    parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     training = Training(
@@ -85,8 +82,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         report = measure(training, Path(folder), arguments.repetitions)
     print(markdown(report))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(arguments.output, report)
 
 
 def measure(training: Training, folder: Path, repetitions: int) -> dict[str, Any]:

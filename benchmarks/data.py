@@ -8,14 +8,14 @@ One process, one thread, everything in turns. Prints Markdown; writes JSON with 
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import os
 import platform
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from benchmarks.command import parser_of, write_json
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, which reads it once
 
@@ -33,12 +33,9 @@ CLIPS_PER_SECOND = (50, 100, 200, 400)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--videos", nargs="+", type=Path, default=[], help="files to read")
     parser.add_argument("--repetitions", type=int, default=15)
-    parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -52,8 +49,7 @@ def main() -> None:
         }
     report = {"machine": machine(), "repetitions": arguments.repetitions, "videos": results}
     print(markdown(report))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(arguments.output, report)
 
 
 def measure(path: Path, folder: Path, repetitions: int) -> dict[str, Any]:

@@ -29,6 +29,7 @@ import torch
 from fvcore.common.config import CfgNode
 
 from benchmarks import machine, training
+from benchmarks.command import parser_of, write_json
 from timesformer.config import load_config
 from timesformer.datasets.batch import Batch
 from timesformer.distributed.process import Process, gather
@@ -83,7 +84,7 @@ def measure(
         "seconds": rounds,
         **summary(rounds, clips),
     }
-    training.write_json(target, row)
+    write_json(target, row)
 
 
 def one_round(run: Training, warmup: int, steps: int) -> dict[str, float]:
@@ -224,9 +225,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--cfg", type=Path, help="YAML file (a preset)")
     parser.add_argument("--model", choices=list(training.PRESETS), help="the preset")
     parser.add_argument("--list", type=Path, help="videos: lines of `path label`")
@@ -235,7 +234,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=4, help="steps that are not timed")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE")
     return parser.parse_intermixed_args()
 
@@ -249,8 +247,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     if rows:
         print(markdown(rows))
-        if arguments.output:
-            training.write_json(arguments.output, rows)
+        write_json(arguments.output, rows)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ the same scores. One process, one thread, on a CPU, in turns. Prints Markdown; J
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -32,6 +31,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks import machine
+from benchmarks.command import parser_of, write_json
 from benchmarks.separate_views import OUR_ARITHMETIC, RELEASED_ARITHMETIC, Clip, scores_by_view
 from benchmarks.videos import made_hd_video, made_videos, prepared
 from timesformer.annotations.places import VIDEO_EXTENSIONS
@@ -91,20 +91,16 @@ def main() -> None:
                 },
             }
     print(markdown(report))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(arguments.output, report)
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--videos", nargs="+", type=Path, help="files, or folders of them")
     parser.add_argument("--models", nargs="+", choices=MODELS, help="only these")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--compiled", action="store_true", help="also with TRAIN.COMPILE model")
     parser.add_argument("--smallest", action="store_true", help="a network that takes seconds")
-    parser.add_argument("--output", type=Path, help="JSON file to write")
     return parser.parse_args()
 
 

@@ -12,17 +12,16 @@ milliseconds = a x tokens + b x pairs of tokens that attend + what does not grow
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import machine
 from benchmarks.ceiling import clocked, seconds_of
+from benchmarks.command import add_plot, parser_of, report_and_plot
 from benchmarks.growth_fit import fits
 from benchmarks.peers import ours
 from benchmarks.steps import Inference, Training, normalised, peak_bytes, set_arithmetic
@@ -48,13 +47,7 @@ Row = dict[str, Any]
 
 def main() -> None:
     arguments = parse_arguments()
-    if arguments.redraw:
-        report = json.loads(arguments.redraw.read_text(encoding="utf-8"))
-    else:
-        report = measured(arguments)
-        print(markdown(report))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    report = report_and_plot(arguments, measured, markdown)
     if arguments.plot:
         from benchmarks.growth_plot import draw
 
@@ -62,16 +55,12 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--device", help="cpu or cuda; the GPU if there is one")
     parser.add_argument("--what", choices=tuple(TASKS), help="block on a CPU, network on a GPU")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--smallest", action="store_true", help="a network that takes seconds")
-    parser.add_argument("--output", type=Path, help="JSON file to write")
-    parser.add_argument("--plot", type=Path, help="PNG to draw; wants matplotlib")
-    parser.add_argument("--redraw", type=Path, help="JSON file to draw, nothing is measured")
+    add_plot(parser)
     return parser.parse_args()
 
 

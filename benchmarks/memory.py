@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import statistics
 import sys
 from collections.abc import Callable
@@ -25,6 +24,7 @@ import torch
 from fvcore.common.config import CfgNode
 
 from benchmarks import machine
+from benchmarks.command import parser_of, write_json
 from benchmarks.measure import in_turns
 from benchmarks.memory_report import markdown
 from benchmarks.real_step import ROOT, Steps, measured
@@ -91,18 +91,14 @@ def main() -> None:
         "rungs": rungs(device, repetitions, arguments.smallest),
     }
     print(markdown(report))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(arguments.output, report)
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--device", help="cpu or cuda; the GPU if there is one")
     parser.add_argument("--repetitions", type=int)
     parser.add_argument("--smallest", action="store_true", help="seconds, to see that it runs")
-    parser.add_argument("--output", type=Path, help="JSON file to write")
     return parser.parse_args()
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 
 from benchmarks import machine, peers
 from benchmarks.cases import Case, presets
+from benchmarks.command import parser_of, write_json
 from benchmarks.model_report import markdown
 from benchmarks.turns import measure, profile_of
 
@@ -50,9 +50,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--preset", choices=PRESETS)
     parser.add_argument("--device", help="cpu or cuda; the GPU if there is one")
     parser.add_argument("--threads", type=int, help="of the CPU; as many as PyTorch takes")
@@ -63,7 +61,6 @@ def parse_arguments() -> argparse.Namespace:
         "--minutes", type=float, default=7.0, help="after which no case is begun on a GPU (7)"
     )
     parser.add_argument("--profile", type=Path, help="text file: where our time goes, each case")
-    parser.add_argument("--output", type=Path, help="JSON file to write")
     return parser.parse_args()
 
 
@@ -88,8 +85,7 @@ def run(
         del quickest
         forget(device)
         report["seconds"] = round(time.monotonic() - start)
-        if arguments.output:
-            arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.output, report)
 
 
 def forget(device: torch.device) -> None:

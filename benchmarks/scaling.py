@@ -25,6 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.command import parser_of, write_json
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: a core for each process
 
 import torch
@@ -81,7 +83,7 @@ def measure(cfg: CfgNode, process: Process, *, warmup: int, steps: int, target: 
             "expected_bytes": round(expected),
             "machine": machine.facts(run.runtime.device),
         }
-        training.write_json(target, row)
+        write_json(target, row)
 
 
 def expected_bytes(work: cluster.Work, processes: int, parallel: str, *, on_gpu: bool) -> float:
@@ -208,9 +210,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = parser_of(__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--one", action="store_true", help="measure one setting, in these processes")
     what.add_argument("--paper", action="store_true", help="calculate, and measure nothing")
@@ -225,7 +225,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--own-network", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--output", type=Path, help="JSON file to write")
     paper.add_options(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE")
     return parser.parse_intermixed_args()
@@ -252,8 +251,8 @@ def main() -> None:
     elif report:
         measured = [markdown(report)] if "rows" in report else []
         print("\n\n".join([*measured, paper.markdown(report["paper"])]))
-    if report and arguments.output:
-        training.write_json(arguments.output, report)
+    if report:
+        write_json(arguments.output, report)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -148,7 +147,3 @@ def settle(run: Training) -> None:
         torch.cuda.synchronize(run.runtime.device)
     if dist.is_initialized():
         dist.barrier()
-
-
-def write_json(path: Path, report: Any) -> None:
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
