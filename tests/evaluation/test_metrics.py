@@ -73,6 +73,7 @@ def test_predictions_file_is_as_documented(tmp_path):
     write_predictions(
         path,
         videos=["a b.mp4", "ü.mp4"],
+        spans=np.array([[0.5, np.nan], [1.0, 2.0]]),
         labels=torch.tensor([1, 0]),
         scores=scores,
         view_predictions=torch.tensor([[1, 0, 1], [-1, -1, -1]]),
@@ -81,6 +82,7 @@ def test_predictions_file_is_as_documented(tmp_path):
     found = np.load(path, allow_pickle=False)
     assert found["videos"].tolist() == ["a b.mp4", "ü.mp4"]
     assert found["labels"].tolist() == [1, 0]
+    assert found["spans"].shape == (2, 2)
     assert found["predictions"].tolist() == [1, -1]
     assert found["view_predictions"].tolist() == [[1, 0, 1], [-1, -1, -1]]
     assert found["class_names"].tolist() == ["no", "ja ü"]
@@ -101,6 +103,9 @@ def test_class_accuracy_names_the_hardest_classes(tmp_path):
 
 
 def test_failures_file(tmp_path):
-    write_failures(tmp_path / "failed.csv", [("a,b.mp4", "it is 'empty'")])
-    with (tmp_path / "failed.csv").open(newline="") as file:
-        assert list(csv.reader(file)) == [["path", "reason"], ["a,b.mp4", "it is 'empty'"]]
+    failures = [("a,b.mp4", "it is 'empty'"), ("\udcff.mp4", "its name is no UTF-8")]
+    write_failures(tmp_path / "failed.csv", failures)
+    with (tmp_path / "failed.csv").open(
+        newline="", encoding="utf-8", errors="surrogateescape"
+    ) as file:
+        assert list(map(tuple, csv.reader(file))) == [("path", "reason"), *failures]

@@ -26,3 +26,14 @@ ENSEMBLES: dict[str, Callable[[Tensor], Tensor]] = {"sum": _sum, "softmax": _sof
 def combine_views(logits: Tensor, method: str) -> Tensor:
     """Scores (..., K) of a video from the logits (..., V, K) of its views."""
     return ENSEMBLES[method](logits)
+
+
+def probabilities(scores: Tensor, method: str, num_views: int) -> Tensor:
+    """What scores (..., K) of videos, combined of `num_views` views, mean: (..., K), each row 1.
+
+    For ``sum`` the softmax of the views' mean logits, for ``max`` that of their largest ones, for
+    ``softmax`` the mean of the views' own probabilities. NaN stays NaN.
+    """
+    if method == "softmax":
+        return scores / scores.sum(dim=-1, keepdim=True)
+    return (scores / num_views if method == "sum" else scores).softmax(dim=-1)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 
@@ -15,6 +16,7 @@ def write_predictions(
     path: Path,
     *,
     videos: Sequence[str],
+    spans: npt.NDArray[np.float64] | None,
     labels: Tensor,
     scores: Tensor,
     view_predictions: Tensor,
@@ -26,7 +28,8 @@ def write_predictions(
     ``labels`` int64 (n,); ``scores`` float32 (n, K), the ensembled scores, NaN for a video that
     could not be read; ``predictions`` int64 (n,), the best class, -1 for such a video;
     ``view_predictions`` int64 (n, V), the same of each single view, temporal view major.
-    ``class_names`` str (K,): the name of each class, or its number where it has none.
+    ``class_names`` str (K,): the name of each class, or its number where it has none. Where the list
+    names parts of videos, ``spans`` float64 (n, 2): see `VideoList`.
     """
     readable = ~scores.isnan().any(dim=1)
     predictions = scores.nan_to_num().argmax(dim=1).where(readable, -1)
@@ -41,6 +44,7 @@ def write_predictions(
             predictions=predictions.numpy(),
             view_predictions=view_predictions.numpy(),
             class_names=np.array(list(class_names), dtype=np.str_),
+            **({} if spans is None else {"spans": spans}),
         )
     os.replace(temporary, path)
 
@@ -72,7 +76,8 @@ def write_class_accuracy(
 
 def write_failures(path: Path, failures: Iterable[tuple[str, str]]) -> None:
     """Write a csv of the videos that could not be read: ``path,reason``."""
-    with path.open("w", newline="") as file:
+    # Names of files may hold bytes that are no UTF-8.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "reason"))
         writer.writerows(failures)
