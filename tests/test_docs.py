@@ -24,7 +24,7 @@ def test_links_and_files_exist(document):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_keys_in_the_documents_are_keys(document):
     sections = {key.split(".")[0] for key in KEYS if "." in key}
-    named = set(re.findall(r"`([A-Z_]+\.[A-Z0-9_]+)\b", document.read_text()))
+    named = set(re.findall(r"`([A-Z_]+(?:\.[A-Z0-9_]+)+)\b", document.read_text()))
     legacy = {"MODEL.DROPOUT_RATE", "MODEL.ARCH"}
     assert {key for key in named if key.split(".")[0] in sections} - set(KEYS) <= legacy
 
