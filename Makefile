@@ -1,4 +1,5 @@
-# make demo       generate MotionShapes, train on it, test
+# make demo       generate MotionShapes, train on it, test, report
+# make docs       the pages, into site/
 # make test       the whole test suite;  make test-fast  without the slow tests
 # make lint       style, formatting, types
 # make clean      remove caches and build products; keeps .venv, data and outputs
@@ -16,7 +17,7 @@ INSTALLED = $(VENV)/.timesformer-$(KEY)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-fast lint clean
+.PHONY: help demo docs test test-fast lint clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -24,6 +25,9 @@ help:
 demo: $(INSTALLED)-run
 	$(PYTHON) tools/make_motion_shapes.py
 	$(PYTHON) tools/run_net.py --cfg configs/MotionShapes/TimeSformer_divST_tiny.yaml
+
+docs: $(INSTALLED)-docs
+	$(PYTHON) -m mkdocs build --strict
 
 test: $(INSTALLED)-test
 	$(PYTHON) -m pytest
@@ -40,12 +44,13 @@ clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find timesformer tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED)-run: REQUIREMENT = .
+$(INSTALLED)-run: REQUIREMENT = .[demo]
+$(INSTALLED)-docs: REQUIREMENT = .[docs]
 $(INSTALLED)-test: REQUIREMENT = .[test]
 $(INSTALLED)-dev: REQUIREMENT = .[dev]
 
 # Order-only: the interpreter's age says nothing about what is installed.
-$(INSTALLED)-run $(INSTALLED)-test $(INSTALLED)-dev: | $(PYTHON)
+$(INSTALLED)-run $(INSTALLED)-docs $(INSTALLED)-test $(INSTALLED)-dev: | $(PYTHON)
 	@rm -f $(filter-out $(INSTALLED)-%,$(wildcard $(VENV)/.timesformer-*))
 	@echo "Installing timesformer and what it needs into $(VENV); the first time takes minutes"
 	$(PYTHON) -m pip install --quiet --editable '$(REQUIREMENT)'

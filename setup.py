@@ -11,10 +11,30 @@ HUB = ["huggingface_hub"]  # hf:// and timm:// sources of weights
 EXPORT = ["onnx", "onnxruntime", "onnxscript"]
 REMOTE = ["aiohttp"]  # shards at https:// addresses; s3fs, gcsfs, adlfs for other stores
 TORCHCODEC = ["torchcodec"]  # DATA.DECODER; wants FFmpeg's shared libraries, too
-# What the benchmarks compare with, and draw with.
-BENCHMARK = [*TORCHCODEC, "decord", "matplotlib", "timesformer-pytorch", "transformers"]
-# The last three are other implementations that the tests compare with.
-TEST = ["pytest>=8", "pytest-timeout", *HUB, *EXPORT, *REMOTE, "timm", "transformers", "webdataset"]
+DEMO = ["gradio"]  # tools/demo.py
+UMAP = ["umap-learn"]  # tools/visualize.py embeddings --method umap
+WANDB = ["wandb"]
+MLFLOW = ["mlflow-skinny"]
+DOCS = ["mkdocs-material", "mkdocstrings[python]"]
+# What the benchmarks compare with.
+BENCHMARK = [*TORCHCODEC, "decord", "timesformer-pytorch", "transformers"]
+TEST = [
+    "pytest>=8",
+    "pytest-timeout",
+    "playwright",  # drives a Chromium that is there; it downloads none
+    *HUB,
+    *EXPORT,
+    *REMOTE,
+    *DEMO,
+    *UMAP,
+    *WANDB,
+    *MLFLOW,
+    *DOCS,
+    # Other implementations that the tests compare with.
+    "timm",
+    "transformers",
+    "webdataset",
+]
 DEV = ["ruff", "mypy>=1.11", "pre-commit", "types-PyYAML", "types-simplejson"]
 
 
@@ -32,16 +52,21 @@ setup(
     description="Train and evaluate TimeSformer video classifiers",
     license="Apache-2.0",
     packages=find_packages(include=["timesformer", "timesformer.*"]),
+    package_data={"timesformer.report": ["templates/*"]},
     python_requires=">=3.10",
     install_requires=[
         "av>=17.1",  # Discard of streams; the wheels bring FFmpeg and x264
         "fsspec",
         "fvcore",
+        "jinja2",
+        "matplotlib",
         "numpy",
         "opencv-python-headless",  # the other one needs a graphics driver's libraries to import
+        "plotly",
         "psutil",
         "pyyaml",
         "safetensors",
+        "scikit-learn",
         "simplejson",
         "submitit",
         "tensorboard",
@@ -55,6 +80,11 @@ setup(
         "export": EXPORT,
         "remote": REMOTE,
         "torchcodec": TORCHCODEC,
+        "demo": DEMO,
+        "umap": UMAP,
+        "wandb": WANDB,
+        "mlflow": MLFLOW,
+        "docs": DOCS,
         "benchmark": BENCHMARK,
         "test": TEST,
         "dev": TEST + DEV,

@@ -132,7 +132,9 @@ def test_imports_point_downwards(path: Path) -> None:
         other = room_of(module)
         if other in ("", room):
             continue
-        assert room, f"timesformer itself imports nothing, but it imports {module}"
+        if not room:  # the package itself: names that it hands on, late
+            assert module not in imports_when_loaded(path)
+            continue
         below = FLOOR_OF[other] < FLOOR_OF[room]
         beside = FLOOR_OF[other] == FLOOR_OF[room] in SHARED_FLOORS
         assert below or beside, f"{name_of(path)} must not import {module}"

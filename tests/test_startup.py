@@ -13,9 +13,23 @@ TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("[a-z]*.py"))
 TINY_CONFIG = ROOT / "configs" / "MotionShapes" / "TimeSformer_divST_tiny.yaml"
 
 # Each takes from a tenth of a second to seconds.
-HEAVY = {"torch", "torchvision", "numpy", "av", "cv2", "transformers", "timm", "submitit"}
+PICTURES = {"matplotlib", "plotly", "sklearn", "umap", "gradio", "wandb", "mlflow"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "numpy",
+    "av",
+    "cv2",
+    "transformers",
+    "timm",
+    "submitit",
+    *PICTURES,
+}
 # What a run can do without until it is asked for by a key or an address.
-SELDOM = {"torchvision", "transformers", "timm", "submitit", "tensorboard", "huggingface_hub"}
+SELDOM = {
+    *("torchvision", "transformers", "timm", "submitit", "tensorboard", "huggingface_hub"),
+    *PICTURES,
+}
 
 SCRIPT = """
 import atexit, runpy, sys

@@ -45,6 +45,7 @@ def options(data: Path, output: Path, **changes: Any) -> list[str]:
         "TIMESFORMER.EMBED_DIM": 16,
         "DATA_LOADER.NUM_WORKERS": 0,
         "TENSORBOARD.ENABLE": False,
+        "TEST.REPORT": False,  # 5 MB each
         "LOG_PERIOD": 1,
     }
     opts |= {name.replace("__", "."): value for name, value in changes.items()}

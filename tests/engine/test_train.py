@@ -28,11 +28,11 @@ def train(data, output, **changes):
 
 
 def test_a_run_leaves_what_it_promises(videos, tmp_path):
-    train(videos, tmp_path, TENSORBOARD__ENABLE=True)
+    train(videos, tmp_path, TENSORBOARD__ENABLE=True, TEST__REPORT=True)
     log = (tmp_path / "stdout.log").read_text()
     assert "effective batch: 8 clips a step = 1 processes x 8 clips x 1 passes" in log
     assert 'json_stats: {"' in log
-    assert "look at it:   tensorboard --logdir" in log
+    assert "  tensorboard --logdir" in log
     assert len(metrics(tmp_path, "train_iter")) == 2 * 3  # 21 clips: steps of 8, 8, 5
     assert [r["num_videos"] for r in metrics(tmp_path, "val_epoch")] == [6, 6]
     (final,) = metrics(tmp_path, "test_final")
@@ -46,6 +46,8 @@ def test_a_run_leaves_what_it_promises(videos, tmp_path):
     }
     assert list((tmp_path / "tensorboard").iterdir())
     assert (tmp_path / "failed_videos.csv").read_text() == "path,reason\n"
+    assert f"report:       {tmp_path / 'report.html'}" in log
+    assert "Top-1" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_checkpoint_is_as_documented(videos, tmp_path):
