@@ -61,6 +61,7 @@ setup(
         "jinja2",
         "matplotlib",
         "numpy",
+        "pillow>=10.1",  # fonts of any size
         "opencv-python-headless",  # the other one needs a graphics driver's libraries to import
         "plotly",
         "psutil",

@@ -55,7 +55,7 @@ MAX_LINES_OF_A_FILE = 400
 MAX_LINES_OF_A_TOOL = 60
 MAX_LINES_OF_A_FUNCTION = 80
 USUAL_LINES_OF_A_FUNCTION = 40
-MAX_LINES_OF_THE_CORE = 9800  # without the next
+MAX_LINES_OF_THE_CORE = 9900  # without the next
 # Processes that find each other, and what outlives them.
 ROOMS_OF_ENDURANCE = {"checkpoints", "distributed"}
 MAX_LINES_OF_ENDURANCE = 3300

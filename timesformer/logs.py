@@ -1,8 +1,8 @@
-"""What a run says: log lines, a progress bar, and its numbers in three formats.
+"""What a run says: log lines, and what it has to show (`writers.reporter` shows it).
 
 ``OUTPUT_DIR/stdout.log`` holds the log and, on lines that start with ``json_stats:``, the numbers
-as PySlowFast's users parse them; ``metrics.jsonl`` holds one JSON object a line; ``tensorboard/``
-the same as scalars. Only the main process writes files; the others speak up for warnings alone.
+as PySlowFast's users parse them. Only the main process writes files; the others speak up for
+warnings alone.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 import logging
 import resource
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psutil
-import simplejson
 import torch
 from tqdm import tqdm
 
 from timesformer.errors import UserError
+
+if TYPE_CHECKING:
+    from timesformer.writers.interface import Histogram
 
 log = logging.getLogger("timesformer")
 
@@ -88,10 +91,30 @@ def stop_logging() -> None:
 
 
 class Silent:
-    """The reporter of every process but the main one."""
+    """The reporter of every process but the main one; what the others do, see `Reporter`."""
+
+    def resume(self, step: int) -> None:
+        """The run goes on after `step` optimiser steps."""
 
     def numbers(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         pass
+
+    def histogram(self, name: str, step: int, histogram: Histogram) -> None:
+        pass
+
+    def clip(self, name: str, step: int, frames: np.ndarray, fps: float, caption: str) -> None:
+        """A clip, uint8 (T, H, W, 3), with words below it."""
+
+    def confusion_matrix(
+        self, name: str, step: int, counts: np.ndarray, class_names: Sequence[str]
+    ) -> None:
+        """`counts` (K, K): how often the class of the row was taken for that of the column."""
+
+    def text(self, name: str, markdown: str) -> None:
+        pass
+
+    def results(self, config: Mapping[str, Any]) -> None:
+        """The end: the latest numbers, beside what the flat config sets."""
 
     @contextmanager
     def progress(self, total: int, title: str, done: int = 0) -> Iterator[tqdm[Any]]:
@@ -100,67 +123,6 @@ class Silent:
 
     def close(self) -> None:
         pass
-
-
-class Reporter(Silent):
-    """Writes a run's numbers; shows a bar where a person watches (standard error is a terminal)."""
-
-    def __init__(self, output_dir: str, *, tensorboard: bool) -> None:
-        folder = Path(output_dir)
-        self._tensorboard = open_tensorboard(folder / "tensorboard") if tensorboard else None
-        self._jsonl = (folder / "metrics.jsonl").open("a+")  # open for the run: see `close`
-        self._end_last_line()
-        self._is_lost = False
-
-    def _end_last_line(self) -> None:
-        """A run that was killed while it wrote leaves half a line: the next one starts anew."""
-        self._jsonl.seek(0)
-        text = self._jsonl.read()
-        if text and not text.endswith("\n"):
-            self._jsonl.write("\n")
-
-    def numbers(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """File `values` under `kind` (train_iter, train_epoch, val_epoch, test_final) at `step`."""
-        record = {"_type": kind, "step": step, **values}
-        # For parsers of the file; the person gets a line of words.
-        json = simplejson.dumps(record, sort_keys=True, ignore_nan=True)
-        log.info("json_stats: %s", json, extra=FILED_ONLY)
-        try:
-            self._file(record)
-        except OSError as error:  # no reason to stop a training
-            if not self._is_lost:
-                log.warning("the run's numbers cannot be filed (%s); it goes on without", error)
-            self._is_lost = True
-
-    def _file(self, record: Mapping[str, Any]) -> None:
-        self._jsonl.write(simplejson.dumps(record, ignore_nan=True) + "\n")
-        self._jsonl.flush()
-        if self._tensorboard is not None:
-            for name, value in record.items():
-                if isinstance(value, (int, float)) and name != "step":
-                    tag = f"{record['_type']}/{name}"
-                    self._tensorboard.add_scalar(tag, value, record["step"])
-
-    @contextmanager
-    def progress(self, total: int, title: str, done: int = 0) -> Iterator[tqdm[Any]]:
-        hidden = not sys.stderr.isatty()
-        with tqdm(
-            total=total, desc=title, initial=done, disable=hidden, leave=False, unit="step"
-        ) as bar:
-            yield bar
-
-    def close(self) -> None:
-        with suppress(OSError):  # a full disk has been said already
-            self._jsonl.close()
-        if self._tensorboard is not None:
-            with suppress(OSError):
-                self._tensorboard.close()
-
-
-def build_reporter(output_dir: str, *, is_main: bool, tensorboard: bool) -> Silent:
-    """UserError if a file of it cannot be written."""
-    with telling(output_dir):
-        return Reporter(output_dir, tensorboard=tensorboard) if is_main else Silent()
 
 
 @contextmanager
@@ -173,13 +135,6 @@ def telling(output_dir: str) -> Iterator[None]:
             f"OUTPUT_DIR {output_dir}: the run cannot write its log there ({error}). Make room, "
             "change the permissions, or choose another OUTPUT_DIR."
         ) from error
-
-
-def open_tensorboard(folder: Path) -> Any:
-    # Imported late: it costs a second, and only runs that ask for it should pay.
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder))
 
 
 def peak_memory_gb(device: torch.device) -> float:

@@ -7,10 +7,8 @@ python tools/convert_checkpoint.py outputs/run/checkpoints/checkpoint_best.pyth 
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 
-from timesformer.errors import UserError
+from timesformer.door import door
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,15 +36,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     arguments = vars(parse_args())
-    logging.basicConfig(format="%(message)s", stream=sys.stdout)
-    logging.getLogger("timesformer").setLevel(logging.INFO)
-    # Imported late: --help and a mistake in the options are answered before torch is loaded.
-    from timesformer.export.convert import convert
+    with door(shows_log=True):
+        # Imported late: --help and a mistake in the options are answered before torch is loaded.
+        from timesformer.export.convert import convert
 
-    try:
         convert(**arguments)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

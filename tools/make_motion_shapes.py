@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from timesformer.errors import UserError
+from timesformer.door import door
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,9 +22,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from timesformer.datasets.motion_shapes import ensure_motion_shapes  # late: --help waits for it
+    with door():
+        # Imported late: --help and a mistake in the options are answered at once.
+        from timesformer.datasets.motion_shapes import ensure_motion_shapes
 
-    try:
         ensure_motion_shapes(
             args.out,
             seed=args.seed,
@@ -34,8 +34,6 @@ def main() -> None:
             num_test=args.num_test,
             force=args.force,
         )
-    except UserError as error:
-        sys.exit(f"error: {error}")
     print(f"MotionShapes is in {args.out}")
 
 

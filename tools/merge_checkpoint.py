@@ -7,11 +7,9 @@ python tools/merge_checkpoint.py outputs/run/checkpoints/checkpoint_best.dcp
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from pathlib import Path
 
-from timesformer.errors import UserError
+from timesformer.door import door
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,15 +26,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     arguments = vars(parse_args())
-    logging.basicConfig(format="%(message)s", stream=sys.stdout)
-    logging.getLogger("timesformer").setLevel(logging.INFO)
-    # Imported late: --help and a mistake in the options are answered before torch is loaded.
-    from timesformer.checkpoints.merge import merge
+    with door(shows_log=True):
+        # Imported late: --help and a mistake in the options are answered before torch is loaded.
+        from timesformer.checkpoints.merge import merge
 
-    try:
         merge(**arguments)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
 from timesformer.config import load_config
+from timesformer.door import door
 from timesformer.errors import UserError
 
 
@@ -50,10 +50,8 @@ def report(args: argparse.Namespace) -> str:
 
 def main() -> None:
     args = parse_args()
-    try:
+    with door():
         print(report(args))
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

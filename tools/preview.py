@@ -7,10 +7,10 @@ python tools/preview.py --cfg configs/MotionShapes/TimeSformer_divST_tiny.yaml -
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from timesformer.config import load_config
+from timesformer.door import door
 from timesformer.errors import UserError
 
 
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    try:
+    with door():
         if args.num_videos < 1 or args.epoch < 0:
             raise UserError("--num-videos must be at least 1, and --epoch at least 0.")
         cfg = load_config(args.cfg, args.overrides)
@@ -42,9 +42,7 @@ def main() -> None:
 
         out = Path(args.out or f"{cfg.OUTPUT_DIR}/preview_{args.split}")
         files = preview(cfg, args.split, num_videos=args.num_videos, epoch=args.epoch, out=out)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    print("wrote", *files)
+        print("wrote", *files)
 
 
 if __name__ == "__main__":

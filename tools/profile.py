@@ -14,7 +14,7 @@ from importlib.util import module_from_spec
 from pathlib import Path
 
 from timesformer.config import load_config
-from timesformer.errors import UserError
+from timesformer.door import door
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    try:
+    with door():
         cfg = load_config(args.cfg, args.overrides)
         # Read when torch is loaded: without a GPU its profiler complains of that, and goes on.
         os.environ.setdefault("KINETO_LOG_LEVEL", "5")
@@ -42,8 +42,6 @@ def main() -> None:
         from timesformer.profiling.steps import profile_training, text
 
         print(text(profile_training(cfg, warmup=args.warmup, steps=args.steps)))
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

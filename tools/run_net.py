@@ -7,10 +7,9 @@ python tools/run_net.py --cfg configs/MotionShapes/TimeSformer_divST_tiny.yaml N
 from __future__ import annotations
 
 import argparse
-import sys
 
 from timesformer.config import load_config
-from timesformer.errors import Interrupted, UserError
+from timesformer.door import door
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,6 +21,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--num_shards", metavar="N", help="nodes of the job (NUM_SHARDS)")
     parser.add_argument("--shard_id", metavar="I", help="which node this is (SHARD_ID)")
     parser.add_argument("--init_method", metavar="URL", help="tcp://HOST:PORT (INIT_METHOD)")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--dry-run", action="store_true", help="two steps; what a run would take")
+    other.add_argument("--overfit-one-batch", action="store_true", help="learn one step by heart")
+    parser.add_argument("--steps", type=int, default=300, help="at most, of --overfit-one-batch")
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE", help="as below")
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY VALUE", help="keys that win over the file"
@@ -36,18 +39,21 @@ def main() -> None:
         value = getattr(args, name)
         if value is not None:
             opts += [name.upper(), value]
-    try:
+    with door():
         cfg = load_config(args.cfg, opts)
         # Imported late: a mistake in the config is answered before torch is loaded.
-        from timesformer.engine.run import start
+        if args.dry_run:
+            from timesformer.rehearsal.dry_run import dry_run
 
-        start(cfg)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except Interrupted as interruption:
-        sys.exit(128 + interruption.signum)
-    except KeyboardInterrupt:  # before the run has begun
-        sys.exit(130)
+            print(dry_run(cfg))
+        elif args.overfit_one_batch:
+            from timesformer.rehearsal.overfit import overfit_one_batch
+
+            print(overfit_one_batch(cfg, args.steps))
+        else:
+            from timesformer.engine.run import start
+
+            start(cfg)
 
 
 if __name__ == "__main__":

@@ -7,21 +7,17 @@ python tools/submit.py --cfg X.yaml --job_dir runs/mine --seeds 0 1 2 --dry_run 
 
 from __future__ import annotations
 
-import sys
-
-from timesformer.errors import UserError
+from timesformer.door import door
 from timesformer.submission.arguments import parse_args
 
 
 def main() -> None:
     args = parse_args()
-    try:
+    with door():
         # Imported late: --help and a mistake in the options are answered at once.
         from timesformer.submission.submit import submit
 
         submit(args)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -74,9 +74,10 @@ def run_process(args: list[str], timeout: float = 240) -> subprocess.CompletedPr
 
 
 def metrics(output: Path, kind: str) -> list[dict[str, Any]]:
-    """The records of `kind` in metrics.jsonl, in order."""
+    """The records of `kind` in metrics.jsonl, in order, without the place of the weights."""
     lines = (output / "metrics.jsonl").read_text().splitlines()
-    return [record for line in lines if (record := simplejson.loads(line))["_type"] == kind]
+    records = [record for line in lines if (record := simplejson.loads(line))["_type"] == kind]
+    return [{name: record[name] for name in record if name != "checkpoint"} for record in records]
 
 
 def losses(output: Path) -> list[float]:

@@ -32,8 +32,9 @@ from timesformer.engine.run import start
 from timesformer.engine.step import Training
 from timesformer.engine.train import after_epoch, finish_epoch, train, train_epoch
 from timesformer.errors import Interrupted
-from timesformer.logs import Silent, build_reporter
+from timesformer.logs import Silent
 from timesformer.signals import StopSignals
+from timesformer.writers.build import build_reporter
 
 EPOCHS = 4
 STEPS_OF_EPOCH = 6  # of 4 clips, the last one of 1
@@ -164,7 +165,7 @@ def stop_before_validation(training: Training) -> None:
 
 def test_a_stop_during_validation_is_made_up_for(videos: Path, tmp_path: Path, whole: Path) -> None:
     cfg = load_config(TINY_CONFIG, options(videos, tmp_path, **CHANGES))
-    reporter = build_reporter(str(tmp_path), is_main=True, tensorboard=False)
+    reporter = build_reporter(cfg, {}, is_main=True)
     with pytest.raises(Interrupted) as interruption, StopSignals() as stop:
         stop_before_validation(build_training(cfg, Process(), reporter, stop))
     assert interruption.value.saved

@@ -341,9 +341,9 @@ def test_ctrl_c_is_answered_by_how_to_continue(many: Path, tmp_path: Path) -> No
     wait_for(out, 1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to all processes
     code, errors = finish(process)
-    assert code == 1
+    assert code == 130
     assert errors.splitlines()[-1] == (
-        "error: stopped. What is done stays: start the same command again to continue."
+        "stopped. What is done stays: start the same command again to continue."
     )
     assert "Traceback" not in errors
     assert not (out / ".partial").exists()

@@ -55,6 +55,8 @@ INCIDENTAL = (
     "LOG_PERIOD",
     "DATA_LOADER",
     "TENSORBOARD",
+    "WANDB",
+    "MLFLOW",
     "TEST",
     "DATA.DECODER",
     "DATA.ENSEMBLE_METHOD",

@@ -19,6 +19,7 @@ from timesformer.config.schema import (
     one_of,
     within,
 )
+from timesformer.config.writer_keys import WRITERS
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
@@ -173,6 +174,7 @@ TEST = [
         "predictions file (.npz) to write; '' for OUTPUT_DIR/predictions.npz",
         path=True,
     ),
+    Key("TEST.REPORT", True, "write OUTPUT_DIR/report.html: what the test found out, to look at"),
 ]
 
 SOLVER = [
@@ -257,7 +259,7 @@ RUN = [
     Key("RNG_SEED", 0, "seed of everything random", within(0, 2**32 - 1)),
     Key("OUTPUT_DIR", ".", "folder for checkpoints, logs and results", path=True),
     Key("LOG_PERIOD", 10, "optimiser steps between log lines", at_least(1)),
-    Key("TENSORBOARD.ENABLE", False, "write TensorBoard scalars to OUTPUT_DIR/tensorboard"),
+    *WRITERS,
 ]
 
 KEYS: dict[str, Key] = {

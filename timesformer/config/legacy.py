@@ -52,8 +52,18 @@ LEGACY: dict[str, Legacy] = {
         f"{NEVER_READ}; SOLVER.BASE_LR_BATCH_SIZE is read", (False,)
     ),
     "SOLVER.WARMUP_FACTOR": Legacy(NEVER_READ),
+    "TENSORBOARD.CATEGORIES_PATH": Legacy("classes have no categories here", ("",)),
+    "TENSORBOARD.CLASS_NAMES_PATH": Legacy("classes.txt beside the lists names them", ("",)),
+    "TENSORBOARD.CONFUSION_MATRIX.FIGSIZE": Legacy("the number of classes decides"),
+    "TENSORBOARD.CONFUSION_MATRIX.SUBSET_PATH": Legacy("all classes are shown", ("",)),
+    "TENSORBOARD.HISTOGRAM.ENABLE": Legacy("report.html shows what is confused", (False,)),
     "TENSORBOARD.LOG_DIR": Legacy("TensorBoard writes to OUTPUT_DIR/tensorboard", ("",)),
+    "TENSORBOARD.MODEL_VIS.ENABLE": Legacy(
+        "TENSORBOARD.HISTOGRAMS shows weights, tools/visualize.py attention", (False,)
+    ),
+    "TENSORBOARD.PREDICTIONS_PATH": Legacy("a run shows its own predictions", ("",)),
     "TEST.CHECKPOINT_TYPE": Legacy("Caffe2 files are not read", ("pytorch",)),
+    "TENSORBOARD.WRONG_PRED_VIS.ENABLE": Legacy("report.html shows mistakes", (False,)),
     "TRAIN.CHECKPOINT_EPOCH_RESET": Legacy("use TRAIN.FINETUNE True", (False,)),
     "TRAIN.CHECKPOINT_INFLATE": Legacy("use TIMESFORMER.PRETRAINED_MODEL", (False,)),
     "TRAIN.CHECKPOINT_TYPE": Legacy("Caffe2 files are not read", ("pytorch",)),

@@ -40,10 +40,14 @@ def load_config(path: str | os.PathLike[str] | None = None, opts: Sequence[Any] 
     Raises:
         UserError: unknown key, wrong type or value, keys that contradict each other.
     """
+    return resolve({} if path is None else read_yaml(path), opts, where=str(path))
+
+
+def resolve(tree: dict[str, Any], opts: Sequence[Any] = (), *, where: str) -> CfgNode:
+    """`load_config` of what a file held: the nested mapping `tree`, from `where`, for messages."""
     cfg = get_cfg()
-    if path is not None:
-        for name, value in _flatten(read_yaml(path)):
-            _merge(cfg, name, value, where=str(path))
+    for name, value in flatten(tree):
+        _merge(cfg, name, value, where=where)
     for name, value in pair_up(opts):
         _merge(cfg, name, value, where="command line")
     validate(cfg)
@@ -136,10 +140,11 @@ def _hint(name: str) -> str:
     return f" It is a section; its keys are {', '.join(inside)}." if inside else closest(name, KEYS)
 
 
-def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """``{"TRAIN": {"ENABLE": True}}`` as pairs of full names and values: ``TRAIN.ENABLE``, True."""
     for name, value in tree.items():
         if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

@@ -171,6 +171,25 @@ def _shares(cfg: CfgNode) -> None:
         )
 
 
+def _pictures(cfg: CfgNode) -> None:
+    shown = {
+        "HISTOGRAMS": cfg.TENSORBOARD.HISTOGRAMS,
+        "NUM_CLIPS": cfg.TENSORBOARD.NUM_CLIPS,
+        "CONFUSION_MATRIX.ENABLE": cfg.TENSORBOARD.CONFUSION_MATRIX.ENABLE,
+    }
+    asked = [f"TENSORBOARD.{name} {value}" for name, value in shown.items() if value]
+    if asked and not (cfg.TENSORBOARD.ENABLE or cfg.WANDB.ENABLE or cfg.MLFLOW.ENABLE):
+        raise UserError(
+            f"{asked[0]} has nothing to be shown in: set TENSORBOARD.ENABLE, WANDB.ENABLE or "
+            "MLFLOW.ENABLE True"
+        )
+    if cfg.TENSORBOARD.HISTOGRAMS and cfg.TRAIN.PARALLEL == "fsdp":
+        raise UserError(
+            f"{asked[0]} is of whole weights, of which TRAIN.PARALLEL fsdp leaves each process a "
+            "share: set it 0, or use ddp"
+        )
+
+
 def _precision(cfg: CfgNode) -> None:
     if cfg.TRAIN.PRECISION in ("tf32", "fp16") and cfg.NUM_GPUS == 0:
         raise UserError(
@@ -211,6 +230,7 @@ RULES: tuple[Callable[[CfgNode], None], ...] = (
     _average,
     _recomputation,
     _shares,
+    _pictures,
     _precision,
     _decoder,
     _finetune,

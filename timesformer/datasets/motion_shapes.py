@@ -34,6 +34,8 @@ import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
 from timesformer.errors import UserError
+from timesformer.progress import progress
+from timesformer.signals import blocked, end_with_parent_alone
 
 CLASSES = ("up", "down", "left", "right")
 NUM_FRAMES = 24
@@ -311,19 +313,33 @@ def _write_in_parallel(folder: Path, seed: int, clips: list[tuple[str, int]]) ->
     shares = [clips[first::num_shares] for first in range(num_shares)]
     workers = [
         multiprocessing.get_context("spawn").Process(
-            target=_write_clips, args=(folder, seed, share), daemon=True
+            target=_write_share, args=(folder, seed, share), daemon=True
         )
         for share in shares[1:]
     ]
-    for worker in workers:
-        worker.start()
-    _write_clips(folder, seed, shares[0])
-    for worker in workers:
-        worker.join()
+    with blocked():
+        for worker in workers:
+            worker.start()
+    try:
+        with progress(len(shares[0]), f"MotionShapes, a share of {num_shares}", "clip") as bar:
+            for clip in shares[0]:
+                _write_clip(folder, seed, *clip)
+                bar.update()
+        for worker in workers:
+            worker.join()
+    finally:
+        for worker in workers:  # which, after Ctrl-C, would write to a folder that is gone
+            worker.terminate()
+            worker.join()
     if any(worker.exitcode != 0 for worker in workers):
         raise OSError("a process that wrote videos failed, as it says above")
 
 
-def _write_clips(folder: Path, seed: int, clips: list[tuple[str, int]]) -> None:
-    for split, index in clips:
-        write_clip(folder / _name(split, index), draw(make_recipe(seed, split, index)))
+def _write_share(folder: Path, seed: int, clips: list[tuple[str, int]]) -> None:
+    end_with_parent_alone()  # who alone obeys Ctrl-C
+    for clip in clips:
+        _write_clip(folder, seed, *clip)
+
+
+def _write_clip(folder: Path, seed: int, split: str, index: int) -> None:
+    write_clip(folder / _name(split, index), draw(make_recipe(seed, split, index)))

@@ -55,10 +55,16 @@ class VideoDataset(Dataset[Item], ABC):
         The file is opened and decoded once for all of them.
         """
         with self.open_video(self.videos.paths[index]) as reader:
-            first, timeline = self._timeline(reader, index)
-            clips = choose(timeline)
-            frames = reader.read([first + frame for clip in clips for frame in clip])
+            clips = self.chosen(reader, index, choose)
+            frames = reader.read([frame for clip in clips for frame in clip])
         return tuple(frames.reshape(len(clips), -1, *frames.shape[1:]))
+
+    def chosen(
+        self, reader: Reader, index: int, choose: Callable[[Timeline], list[list[int]]]
+    ) -> list[list[int]]:
+        """The frames, in the numbers of the file, that `choose` picks of video `index`."""
+        first, timeline = self._timeline(reader, index)
+        return [[first + frame for frame in clip] for clip in choose(timeline)]
 
     def _timeline(self, reader: Reader, index: int) -> tuple[int, Timeline]:
         """The first frame of the part of the file that is meant, and that part's timeline."""

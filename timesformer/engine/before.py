@@ -15,11 +15,13 @@ from timesformer.engine.prepare import train_batch
 from timesformer.errors import UserError
 from timesformer.weights.load import weights_file
 from timesformer.weights.sources import fetch
+from timesformer.writers.build import check_writers
 
 
 def check_before(cfg: CfgNode, plan: Plan) -> None:
     """UserError for what would stop the run now or hours later; makes the output folder."""
     make_output(cfg)
+    check_writers(cfg)
     check_files(cfg)
     check_decoder(cfg.DATA.DECODER)
     if cfg.TRAIN.ENABLE:

@@ -45,6 +45,7 @@ from timesformer.models.fold import folded
 from timesformer.optim import batch_scale, build_ema, build_optimizer, describe_optimizer
 from timesformer.optim.losses import LOSS_REGISTRY
 from timesformer.signals import StopSignals
+from timesformer.writers.showing import build_showing
 
 log = logging.getLogger("timesformer")
 
@@ -54,6 +55,7 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopS
     runtime = prepare_device(cfg, process)
     batch = train_batch(cfg, process.world_size, process.local_world_size)
     dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
+    validation = build_dataset(cfg.TRAIN.DATASET, cfg, "val") if cfg.TRAIN.EVAL_PERIOD else None
     sampler = train_sampler(cfg, process, batch, dataset)
     prepare = train_input(cfg, runtime.device)
     # The same initial weights on every process; from here on a step seeds itself.
@@ -73,6 +75,8 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopS
     )
     if is_sharded(cfg, process):
         share_the_rest(state, runtime)
+    showing = build_showing(cfg, reporter, is_main=process.is_main)
+    showing.follow(model, state.optimizer)
     describe(cfg, process, batch, dataset, state)
     return Training(
         cfg=cfg,
@@ -83,7 +87,8 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopS
         dataset=dataset,
         sampler=sampler,
         feed=feed(cfg, process, dataset, sampler, prepare.augment),
-        val_feed=val_feed(cfg, process) if cfg.TRAIN.EVAL_PERIOD else None,
+        val_dataset=validation,
+        val_feed=None if validation is None else val_feed(cfg, process, validation),
         scorer=scorer(
             cfg,
             evaluated,
@@ -95,6 +100,7 @@ def build_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopS
         prepare=prepare,
         loss=LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC),
         reporter=reporter,
+        showing=showing,
         meter=TrainMeter(runtime.device),
         clock=Clock(cfg.SOLVER.MAX_EPOCH * sampler.num_steps()),
         loss_guard=LossGuard(),
@@ -175,8 +181,7 @@ def train_sampler(
     )
 
 
-def val_feed(cfg: CfgNode, process: Process) -> Feed:
-    dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "val")
+def val_feed(cfg: CfgNode, process: Process, dataset: VideoDataset) -> Feed:
     return eval_feed(cfg, dataset, process, batch_size=validation_clips(cfg, process))
 
 

@@ -14,6 +14,8 @@ from fvcore.common.config import CfgNode
 from timesformer import config
 from timesformer.checkpoints.files import remove_leftovers
 from timesformer.checkpoints.lock import OutputLock
+from timesformer.config.defaults import KEYS
+from timesformer.config.load import flatten
 from timesformer.distributed import slurm
 from timesformer.distributed.launch import check_devices, launch, plan_run
 from timesformer.distributed.process import Process
@@ -28,12 +30,12 @@ from timesformer.errors import Interrupted, UserError
 from timesformer.logs import (
     FILED_ONLY,
     Silent,
-    build_reporter,
     log_to_file,
     start_logging,
     stop_logging,
 )
 from timesformer.signals import StopSignals
+from timesformer.writers.build import build_reporter
 
 log = logging.getLogger("timesformer")
 
@@ -81,10 +83,10 @@ def output_lock(cfg: CfgNode, process: Process) -> OutputLock:
 
 def train_and_test(cfg: CfgNode, process: Process, stop: StopSignals) -> None:
     """The run, what it says and how it ends."""
-    reporter = build_reporter(
-        cfg.OUTPUT_DIR, is_main=process.is_main, tensorboard=cfg.TENSORBOARD.ENABLE
-    )
+    settings = dict(flatten(cfg))
+    reporter = build_reporter(cfg, settings, is_main=process.is_main)
     try:
+        reporter.text("config", f"```yaml\n{cfg.dump()}```")
         with in_sentences(process, stop):
             if cfg.TRAIN.ENABLE:
                 run_training(cfg, process, reporter, stop)
@@ -92,6 +94,7 @@ def train_and_test(cfg: CfgNode, process: Process, stop: StopSignals) -> None:
                 config.dump(cfg, Path(cfg.OUTPUT_DIR, "config_test.yaml"))
             if cfg.TEST.ENABLE:
                 test(build_testing(cfg, process, reporter))
+        reporter.results({k: v for k, v in settings.items() if v != KEYS[k].default})
     except Interrupted as interruption:
         if process.is_main:
             tell_and_requeue(cfg, interruption)
@@ -130,6 +133,7 @@ def run_training(cfg: CfgNode, process: Process, reporter: Silent, stop: StopSig
     # A function of its own, so that model, optimiser and loader processes are gone before the test.
     training = build_training(cfg, process, reporter, stop)
     start_from(training)
+    reporter.resume(training.state.steps_done)
     if process.is_main:
         # Only now: a run that is refused leaves the former one's file alone.
         config.dump(cfg, Path(cfg.OUTPUT_DIR, "config.yaml"))

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from timesformer.logs import Silent
     from timesformer.optim.losses import Loss
     from timesformer.signals import StopSignals
+    from timesformer.writers.showing import Showing
 
 log = logging.getLogger("timesformer")
 
@@ -58,11 +59,13 @@ class Training:
     dataset: VideoDataset
     sampler: TrainSampler
     feed: Feed
+    val_dataset: VideoDataset | None
     val_feed: Feed | None
     scorer: Scorer
     prepare: TrainInput
     loss: Loss
     reporter: Silent
+    showing: Showing
     meter: TrainMeter
     clock: Clock
     loss_guard: LossGuard

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from fvcore.common.config import CfgNode
 from torch import nn
 
+from timesformer.annotations.table import VideoList
 from timesformer.checkpoints import files
 from timesformer.checkpoints.merge import merge
 from timesformer.checkpoints.state import class_change
@@ -17,12 +19,14 @@ from timesformer.datasets.video import EvaluationViews
 from timesformer.distributed.process import Process, from_main
 from timesformer.engine.evaluate import Scorer, Scores, log_failures, predict
 from timesformer.engine.feed import Feed
+from timesformer.engine.shown import show_predictions
 from timesformer.errors import UserError
 from timesformer.evaluation.results import write_class_accuracy, write_failures, write_predictions
 from timesformer.logs import Silent
 from timesformer.models.pos_embed import SpatialMode
 from timesformer.models.pretrained import load_weights
 from timesformer.weights.load import Weights, read_weights
+from timesformer.writers.showing import build_showing
 
 log = logging.getLogger("timesformer")
 
@@ -115,6 +119,7 @@ def report(run: Testing, scores: Scores, checkpoint: str) -> None:
     log_failures(scores)
     values = {
         "split": "test_final",
+        "checkpoint": checkpoint,
         "top1_acc": scores.accuracy(1),
         "top5_acc": scores.accuracy(5),
         "num_videos": len(scores.indices),
@@ -122,6 +127,8 @@ def report(run: Testing, scores: Scores, checkpoint: str) -> None:
         "num_views": dataset.num_views,
     }
     run.reporter.numbers("test_final", 0, values)
+    showing = build_showing(cfg, run.reporter, is_main=True)
+    show_predictions(showing, "test", 0, scores, dataset, run.scorer)
     log.info(
         "test: top-1 %(top1_acc).2f %%, top-5 %(top5_acc).2f %% of %(num_videos)d videos, "
         "%(num_views)d views each, %(num_failed)d unreadable",
@@ -131,6 +138,7 @@ def report(run: Testing, scores: Scores, checkpoint: str) -> None:
     write_predictions(
         predictions,
         videos=dataset.videos.paths,
+        spans=dataset.videos.spans,
         labels=scores.labels,
         scores=scores.scores,
         view_predictions=scores.view_predictions,
@@ -141,15 +149,34 @@ def report(run: Testing, scores: Scores, checkpoint: str) -> None:
     )
     log.info("hardest classes: %s", ", ".join(hardest))
     write_failures(output / "failed_videos.csv", ((f.path, f.reason) for f in scores.failures))
-    say_where(cfg, checkpoint, predictions)
-
-
-def say_where(cfg: CfgNode, checkpoint: str, predictions: Path) -> None:
-    """Where things lie, and how to look at them."""
-    output = Path(cfg.OUTPUT_DIR)
     log.info("checkpoint:   %s", checkpoint)
     log.info("predictions:  %s", predictions)
     log.info("metrics:      %s", output / "metrics.jsonl")
+    if cfg.TEST.REPORT:
+        log.info("report:       %s", report_page(output, predictions))
+    say_what_next(cfg, dataset.videos)
+
+
+def report_page(output: Path, predictions: Path) -> Path | str:
+    """Where ``report.html`` was written, or why it was not: no reason for a test to fail."""
+    from timesformer.report.write import write_report  # for who wants one
+
+    try:
+        return write_report(output, predictions)
+    except UserError as error:
+        log.warning("there is no report: %s", error)
+        return "none"
+
+
+def say_what_next(cfg: CfgNode, videos: VideoList) -> None:
+    """Commands that look further into what was trained, ready to be copied."""
+    source = cfg.TEST.CHECKPOINT_FILE_PATH or cfg.OUTPUT_DIR
+    video, weights = shlex.quote(videos.paths[0]), f"--checkpoint {shlex.quote(source)}"
+    log.info("look further, from the folder of the repository:")
+    log.info("  python tools/predict.py %s %s", video, weights)
+    log.info("  python tools/visualize.py attention %s %s", video, weights)
+    log.info("  python tools/visualize.py embeddings %s", weights)
+    log.info("  python tools/demo.py %s", weights)
     if cfg.TENSORBOARD.ENABLE:
-        log.info("TensorBoard:  %s", output / "tensorboard")
-        log.info("look at it:   tensorboard --logdir %s", output / "tensorboard")
+        folder = Path(cfg.OUTPUT_DIR, "tensorboard")
+        log.info("  tensorboard --logdir %s", shlex.quote(str(folder)))

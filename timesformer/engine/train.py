@@ -10,8 +10,9 @@ import torch
 from timesformer.distributed.process import from_main, is_sharded, share_buffers, total
 from timesformer.distributed.watch import doing
 from timesformer.engine.cadence import is_due
-from timesformer.engine.evaluate import Scores, error_rates, score_share
+from timesformer.engine.evaluate import Scores, error_rates, gathered, score_share
 from timesformer.engine.guards import check_weights
+from timesformer.engine.shown import show_predictions
 from timesformer.engine.step import Training, train_step
 from timesformer.errors import Interrupted
 from timesformer.evaluation.metrics import summarize
@@ -62,6 +63,8 @@ def train_epoch(run: Training) -> tuple[int, bool]:
             run.process.watch.at(run.place)
             question = run.agreement.ask([run.stop.wish, run.saver.is_due()])
             set_lr(state.optimizer, lr_at(epoch + (done - 1) / run.num_steps, run.cfg))
+            if done == run.num_steps:
+                run.showing.await_last_step(epoch + 1)
             train_step(run, size)
             bar.update()
             if is_due(done, run.cfg.LOG_PERIOD, run.num_steps):
@@ -191,9 +194,10 @@ def validation_share(run: Training) -> Scores:
 
 def report_validation(run: Training, share: Scores) -> bool:
     """Log the errors on the centre views; whether they are the best so far, on the main process."""
-    values = error_rates(share)
-    if values is None:
+    scores = gathered(share)
+    if scores is None:
         return False
+    values = error_rates(scores)
     is_best = values["top1_err"] < run.state.best_top1_err
     run.state.best_top1_err = min(values["top1_err"], run.state.best_top1_err)
     values |= {
@@ -202,6 +206,8 @@ def report_validation(run: Training, share: Scores) -> bool:
     }
     run.reporter.numbers("val_epoch", run.state.epochs_done, values)
     run.saver.facts["val"] = values
+    assert run.val_dataset is not None
+    show_predictions(run.showing, "val", run.state.epochs_done, scores, run.val_dataset, run.scorer)
     log.info(
         "epoch %(epoch)s  validation: top-1 error %(top1_err).2f %%  "
         "top-5 error %(top5_err).2f %%  best %(min_top1_err).2f %%",

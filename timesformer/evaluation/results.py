@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,24 +29,25 @@ def write_predictions(
     ``labels`` int64 (n,); ``scores`` float32 (n, K), the ensembled scores, NaN for a video that
     could not be read; ``predictions`` int64 (n,), the best class, -1 for such a video;
     ``view_predictions`` int64 (n, V), the same of each single view, temporal view major.
-    ``class_names`` str (K,): the name of each class, or its number where it has none. Where the list
-    names parts of videos, ``spans`` float64 (n, 2): see `VideoList`.
+    ``class_names`` str (K,): the name of each class, or its number where it has none. Where the
+    list names parts of videos, ``spans`` float64 (n, 2): see `VideoList`.
     """
     readable = ~scores.isnan().any(dim=1)
     predictions = scores.nan_to_num().argmax(dim=1).where(readable, -1)
+    arrays: dict[str, Any] = {
+        "videos": np.array(list(videos), dtype=np.str_),
+        "labels": labels.numpy(),
+        "scores": scores.numpy(),
+        "predictions": predictions.numpy(),
+        "view_predictions": view_predictions.numpy(),
+        "class_names": np.array(list(class_names), dtype=np.str_),
+    }
+    if spans is not None:
+        arrays["spans"] = spans
     temporary = path.with_name(path.name + ".tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            videos=np.array(list(videos), dtype=np.str_),
-            labels=labels.numpy(),
-            scores=scores.numpy(),
-            predictions=predictions.numpy(),
-            view_predictions=view_predictions.numpy(),
-            class_names=np.array(list(class_names), dtype=np.str_),
-            **({} if spans is None else {"spans": spans}),
-        )
+        np.savez_compressed(file, **arrays)
     os.replace(temporary, path)
 
 

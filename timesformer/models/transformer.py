@@ -54,8 +54,7 @@ class VisionTransformer(nn.Module):
             (paper table 4). A scheme that looks at each frame by itself has no use for time.
         head_hidden_dim: width of the hidden layer of the head (paper section 2: one hidden layer);
             0 for a linear head, as released.
-        init_std, pos_embed_init, pos_embed_std, time_embed_init, time_embed_std,
-            temporal_fc_zero_init: see `init_weights`.
+        init_std to temporal_fc_zero_init: see `init_weights`.
 
     Raises:
         UserError: unknown `attention_type` or `pos_embed`, or a geometry that does not divide.

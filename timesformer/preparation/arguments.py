@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import io
-import logging
 import os
 import sys
 from collections.abc import Callable
 
-from timesformer.errors import UserError
+from timesformer.door import door
 
 _DATA = (
     "name of a data set (ucf101, video_csv, …), or csv files, or nothing where --cfg names one by "
@@ -41,16 +39,8 @@ def add_making(parser: argparse.ArgumentParser, out: str = "folder to make") -> 
 
 def run(tool: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> None:
     """Run a tool with its log on standard output; exit with what it returns, or a sentence."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name may be no UTF-8, or a log be ASCII
-        sys.stdout.reconfigure(errors="backslashreplace")
-    logging.basicConfig(format="%(message)s", stream=sys.stdout)
-    logging.getLogger("timesformer").setLevel(logging.INFO)
-    try:
+    with door(shows_log=True):
         sys.exit(tool(args))
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("error: stopped")
 
 
 def _num_cores() -> int:

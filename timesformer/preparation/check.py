@@ -29,9 +29,9 @@ from timesformer.preparation.lists import (
     write_text,
 )
 from timesformer.preparation.probe import probe
-from timesformer.preparation.progress import progress
 from timesformer.preparation.report import as_text, report
 from timesformer.preparation.workers import Crew, Lost
+from timesformer.progress import progress
 
 log = logging.getLogger("timesformer")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from timesformer.annotations.remote import file_system, is_address
 from timesformer.errors import UserError
-from timesformer.preparation.workplace import ASIDE, writing
+from timesformer.preparation.workplace import ASIDE, STAYS, writing
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def writing_to(place: str) -> Iterator[Destination]:
     """The files of a folder, which no other run writes to meanwhile, or of an address.
 
     Raises:
-        UserError: it cannot be written to, another run is at it, or somebody stopped the run.
+        UserError: it cannot be written to, another run is at it.
+        KeyboardInterrupt: somebody stopped the run; it says how to continue.
     """
     if not is_address(place):
         with writing(Path(place)):
@@ -74,8 +75,6 @@ def writing_to(place: str) -> Iterator[Destination]:
         with tempfile.TemporaryDirectory() as folder:
             yield Destination(place.rstrip("/"), Path(folder))
     except KeyboardInterrupt:
-        raise UserError(
-            "stopped. What is done stays: start the same command again to continue."
-        ) from None
+        raise KeyboardInterrupt(STAYS) from None
     except OSError as error:
         raise UserError(f"'{place}' cannot be written to ({error}): name another --out.") from error

@@ -30,9 +30,9 @@ from timesformer.preparation.encode import VideoSettings, write_video
 from timesformer.preparation.extract import FrameSettings, write_frames
 from timesformer.preparation.lists import DataSet, write_class_names, write_list, write_quarantine
 from timesformer.preparation.manifest import MANIFEST, Entry, Made, Manifest
-from timesformer.preparation.progress import progress
 from timesformer.preparation.workers import How
 from timesformer.preparation.workplace import ASIDE, writing
+from timesformer.progress import progress
 
 log = logging.getLogger("timesformer")
 

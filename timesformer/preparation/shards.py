@@ -34,8 +34,8 @@ from timesformer.preparation.clips import Clip, clips_of, size_of, stamp
 from timesformer.preparation.destination import Destination, writing_to
 from timesformer.preparation.header import read_header
 from timesformer.preparation.lists import DataSet, write_quarantine
-from timesformer.preparation.progress import progress
 from timesformer.preparation.workers import How, Lost
+from timesformer.progress import progress
 
 log = logging.getLogger("timesformer")
 

@@ -12,10 +12,15 @@ from timesformer.errors import UserError
 
 ASIDE = ".partial"  # the folder in it for what is not whole yet
 
+STAYS = "stopped. What is done stays: start the same command again to continue."
+
 
 @contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """Hold the folder against other runs; a sentence for what may happen to it meanwhile."""
+    """Hold the folder against other runs; a sentence for what may happen to it meanwhile.
+
+    Ctrl-C comes out as a KeyboardInterrupt that says how to continue.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         with (out / ".lock").open("w") as lock:
@@ -30,8 +35,6 @@ def writing(out: Path) -> Iterator[None]:
             finally:
                 shutil.rmtree(out / ASIDE, ignore_errors=True)
     except KeyboardInterrupt:
-        raise UserError(
-            "stopped. What is done stays: start the same command again to continue."
-        ) from None
+        raise KeyboardInterrupt(STAYS) from None
     except OSError as error:
         raise UserError(f"'{out}' cannot be written to ({error}): name another --out.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,6 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, record_function, schedule
 
-from timesformer.distributed.launch import check_devices, plan_run
 from timesformer.distributed.process import Process
 from timesformer.engine.build import build_training
 from timesformer.engine.compiled import what_failed
@@ -28,6 +26,7 @@ from timesformer.errors import UserError
 from timesformer.logs import Silent, peak_memory_gb
 from timesformer.optim.optimizers import set_lr
 from timesformer.optim.schedules import lr_at
+from timesformer.profiling.alone import check_alone, full_steps, synchronize
 from timesformer.profiling.trace import (
     BACKWARD,
     FORWARD,
@@ -39,6 +38,7 @@ from timesformer.profiling.trace import (
     read_trace,
     summarize,
 )
+from timesformer.progress import progress
 from timesformer.signals import StopSignals
 
 LARGE = 20e6  # bytes, from which on a trace is compressed
@@ -88,16 +88,7 @@ def check(cfg: CfgNode, warmup: int, steps: int) -> None:
         raise UserError(f"--steps is {steps} and --warmup {warmup}: use at least 1 and 0.")
     if not cfg.TRAIN.ENABLE:
         raise UserError("TRAIN.ENABLE is False: there is no training to profile.")
-    plan = plan_run(cfg, os.environ)
-    if plan.world_size > 1:
-        share = max(1, cfg.TRAIN.BATCH_SIZE // plan.local_world_size)
-        raise UserError(
-            f"{plan.world_size} processes are asked for (NUM_GPUS, NUM_PROCS, NUM_SHARDS, or a "
-            "launcher), and one is profiled. To see what one of them does, add NUM_GPUS "
-            f"{min(cfg.NUM_GPUS, 1)} NUM_PROCS 1 NUM_SHARDS 1 TRAIN.BATCH_SIZE {share} "
-            f"GLOBAL_BATCH_SIZE {cfg.GLOBAL_BATCH_SIZE // plan.world_size}."
-        )
-    check_devices(cfg, plan)
+    check_alone(cfg)
 
 
 def make_folder(cfg: CfgNode) -> Path:
@@ -130,32 +121,16 @@ def profile_run(run: Training, *, warmup: int, steps: int, folder: Path) -> Prof
     )
 
 
-def full_steps(run: Training) -> Iterator[int]:
-    """Videos of one step after the other, in one epoch after the other, each from its start.
-
-    The short step at the end of an epoch is left out where there are others.
-    """
-    while True:
-        run.feed.start(run.state.epochs_done)
-        sizes = run.sampler.step_sizes()
-        yield from [size for size in sizes if size == run.sampler.global_batch] or sizes
-        run.state.samples_done = 0
-        run.state.epochs_done += 1
-
-
 def take(run: Training, sizes: Iterator[int], number: int) -> int:
     """Take `number` steps and wait until the device has done them; returns their clips."""
     clips = 0
-    for size in islice(sizes, number):
-        train_step(run, size)
-        clips += size * run.cfg.AUG.NUM_SAMPLE
+    with progress(number, "steps", "step") as bar:
+        for size in islice(sizes, number):
+            train_step(run, size)
+            clips += size * run.cfg.AUG.NUM_SAMPLE
+            bar.update()
     synchronize(run.runtime.device)
     return clips
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def traced(run: Training, sizes: Iterator[int], steps: int, path: Path) -> Path:

@@ -11,6 +11,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -51,7 +52,7 @@ class Strip:
     frames: np.ndarray
 
 
-def save_png(path: Path, strips: Sequence[Strip]) -> None:
+def save_png(path: Path | BinaryIO, strips: Sequence[Strip]) -> None:
     """All strips below each other, captions above them."""
     pictures = [_join(strip.frames) for strip in strips]
     font = ImageFont.load_default(13)

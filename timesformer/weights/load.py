@@ -44,6 +44,8 @@ class Weights:
     """``mean`` and ``std`` of each channel, of values in 0..1, if the file states them."""
     class_names: tuple[str, ...] = ()
     """By label, if the file, or the one beside it, states them."""
+    config: str = ""
+    """The YAML text of the config that a checkpoint was written with, if it holds one."""
 
     @property
     def geometry(self) -> dict[str, Any]:
@@ -77,6 +79,7 @@ def read_weights(source: str | Path, *, averaged: bool = False) -> Weights:
         ours or from_config_json(config, str(source)),
         normalization(rest),
         class_names(about) or class_names(config),
+        str(rest.get("cfg") or ""),
     )
 
 

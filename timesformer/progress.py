@@ -10,12 +10,12 @@ from tqdm import tqdm
 _SECONDS_BETWEEN_LINES_OF_A_LOG = 60
 
 
-def progress(total: int, title: str) -> tqdm[Any]:
+def progress(total: int, title: str, unit: str = "video") -> tqdm[Any]:
     """A bar on a terminal; elsewhere, as in the log of a job, a line once a minute."""
     if sys.stderr.isatty():
-        return tqdm(total=total, desc=title, unit="video", leave=False, dynamic_ncols=True)
+        return tqdm(total=total, desc=title, unit=unit, leave=False, dynamic_ncols=True)
     seconds = _SECONDS_BETWEEN_LINES_OF_A_LOG
-    return _Lines(total=total, desc=title, unit="video", mininterval=seconds, delay=seconds)
+    return _Lines(total=total, desc=title, unit=unit, mininterval=seconds, delay=seconds)
 
 
 class _Lines(tqdm):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from timesformer.preparation import progress
+from timesformer import progress
 
 
 def test_lines_for_what_is_no_terminal(

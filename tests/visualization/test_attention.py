@@ -1,0 +1,126 @@
+"""What a model looks at in real videos; on MotionShapes, where it should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn.functional import avg_pool2d
+
+from tests.engine.runs import TINY_CONFIG, options
+from timesformer import Predictor
+from timesformer.config import load_config
+from timesformer.datasets.motion_shapes import draw, ensure_motion_shapes, make_recipe
+from timesformer.engine.run import start
+from timesformer.errors import UserError
+from timesformer.interpretation.attention import raw_attention, relevance, rollout
+from timesformer.visualization.attention import label_of, show_attention, show_raw, view_of
+
+
+def test_a_film_and_a_sheet(predictor: Predictor, clips: list[Path], tmp_path: Path) -> None:
+    paths = show_attention(clips[0], predictor, tmp_path / "sub" / "look")
+    assert paths == [tmp_path / "sub" / "look.mp4", tmp_path / "sub" / "look.png"]
+    with av.open(str(paths[0])) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 8  # the frames that the model takes
+    other = show_attention(clips[0], predictor, tmp_path / "other", "right")
+    first, second = (np.asarray(Image.open(files[1])).astype(int) for files in (paths, other))
+    assert first.shape == second.shape
+    predicted = view_of(clips[0], predictor).predicted
+    assert (predicted == 3) == np.array_equal(first, second)
+
+
+def test_the_view_is_one_of_the_test(predictor: Predictor, clips: list[Path]) -> None:
+    view = view_of(clips[3], predictor)
+    item = predictor.dataset_of([clips[3]])[0]
+    assert view.place == "clip 2 of 2, crop 2 of 3"
+    assert np.array_equal(view.frames, item.views[4].permute(1, 2, 3, 0).numpy())
+    with torch.no_grad():
+        logits = predictor.trained.model(view.clip)[0]
+    assert view.probabilities.tolist() == pytest.approx(logits.softmax(0).tolist())
+
+
+def test_single_heads(predictor: Predictor, clips: list[Path], tmp_path: Path) -> None:
+    heights = {}
+    for layer, head in ((None, None), (None, 1), (-1, None), (1, 3)):
+        _, png = show_raw(clips[1], predictor, tmp_path / "raw", layer, head)
+        with Image.open(png) as picture:
+            heights[layer, head] = picture.height
+    assert heights[-1, None] > heights[1, 3]  # eight rows of frames, or two
+    assert heights[None, None] > heights[None, 1] - 200
+
+
+def test_mistakes(predictor: Predictor, clips: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match="no class 'lefft'. Did you mean 'left'. .*up, down, left"):
+        show_attention(clips[0], predictor, out, "lefft")
+    with pytest.raises(UserError, match="There is no head 4: each layer has 4, from 0"):
+        show_raw(clips[0], predictor, out, head=4)
+    with pytest.raises(UserError, match="There is no layer 2: the network has 2, from 0"):
+        show_raw(clips[0], predictor, out, layer=2)
+    (tmp_path / "a.mp4").write_text("no video")
+    with pytest.raises(UserError, match="the video '.*a.mp4' cannot be read"):
+        show_attention(tmp_path / "a.mp4", predictor, out)
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.mp4"]
+
+
+def test_classes_by_name_and_number() -> None:
+    names = [f"class {k}" for k in range(30)]
+    assert label_of("class 3", names) == 3
+    assert label_of("29", names) == 29
+    with pytest.raises(UserError, match="no class '30'. .* class 19, …"):
+        label_of("30", names)
+
+
+def patches_covered(predictor: Predictor, clip: Path, index: int) -> torch.Tensor:
+    """(T, h, w): the share of each patch of the view that the shape of a test clip covers."""
+    recipe = make_recipe(0, "test", index)
+    on_black = {"background": np.zeros_like(recipe.background), "colour": np.full(3, 255.0)}
+    mask = draw(replace(recipe, **on_black))
+    dataset = predictor.dataset_of_video(mask, fps=30)
+    view = dataset[0].views[4, 0].float() / 255  # as `middle_view` chooses
+    return avg_pool2d(view[None], predictor.trained.cfg.TIMESFORMER.PATCH_SIZE)[0]
+
+
+def overlap(heat: torch.Tensor, covered: torch.Tensor) -> float:
+    """Mean heat on the shape over mean heat: 1 for heat that knows nothing of the shape."""
+    return ((heat * covered).sum() / covered.sum() / heat.mean()).item()
+
+
+def train_on_shapes(folder: Path) -> Path:
+    """The OUTPUT_DIR of a run that has learnt most of it, in one to two minutes."""
+    ensure_motion_shapes(folder / "shapes", num_train=1600, num_val=2, num_test=21)
+    schedule = {"TRAIN__BATCH_SIZE": 16, "GLOBAL_BATCH_SIZE": 16, "TIMESFORMER__EMBED_DIM": 64}
+    schedule |= {"SOLVER__MAX_EPOCH": 6, "SOLVER__WARMUP_EPOCHS": 1, "SOLVER__BASE_LR": 0.002}
+    once = {"TRAIN__EVAL_PERIOD": 0, "TRAIN__CHECKPOINT_PERIOD": 6, "LOG_PERIOD": 100}
+    opts = options(folder / "shapes", folder / "run", **schedule, **once)
+    start(load_config(TINY_CONFIG, opts))
+    return folder / "run"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_heat_lies_on_the_moving_shape(tmp_path: Path) -> None:
+    run = train_on_shapes(tmp_path)
+    predictor = Predictor(run, overrides=["DATA_LOADER.NUM_WORKERS", "0"])
+    clips = sorted((tmp_path / "shapes" / "videos" / "test").iterdir())
+    model = predictor.trained.model
+    found: dict[str, list[float]] = {"rollout": [], "relevance": [], "raw": [], "by chance": []}
+    for index, clip in enumerate(clips[:20]):
+        view = view_of(clip, predictor)
+        covered = patches_covered(predictor, clip, index)
+        elsewhere = patches_covered(predictor, clip, index + 1)
+        rolled = rollout(model, view.clip).patches[0]
+        found["rollout"].append(overlap(rolled, covered))
+        found["by chance"].append(overlap(rolled, elsewhere))
+        spoken = relevance(model, view.clip, [view.predicted]).patches[0]
+        found["relevance"].append(overlap(spoken, covered))
+        in_space = next(a for a in raw_attention(model, view.clip, [0]) if a.is_of_class)
+        found["raw"].append(overlap(in_space.heads[0].mean(dim=0), covered))
+    mean = {name: np.mean(values) for name, values in found.items()}
+    assert mean["by chance"] == pytest.approx(1.0, abs=0.3), mean
+    assert min(mean["rollout"], mean["relevance"], mean["raw"]) > 1.7, mean

@@ -1,0 +1,74 @@
+"""Videos that the page offers to begin with."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from fvcore.common.config import CfgNode
+
+from timesformer.datasets.lists import read_list
+from timesformer.datasets.motion_shapes import CLASSES, draw, make_recipe, write_clip
+from timesformer.datasets.sources import open_video
+from timesformer.errors import UserError
+from timesformer.visualization.files import write_film
+
+log = logging.getLogger("timesformer")
+
+NUM_SAMPLES = 4
+PLAYABLE = (".mp4", ".webm")
+MAX_FRAMES = 300  # of a sample that is written for the page
+SEED = 7  # not that of the usual data set, on which the model may have been trained
+
+
+def samples(cfg: CfgNode, class_names: tuple[str, ...], folder: Path) -> list[Path]:
+    """New MotionShapes in `folder` for a model of their classes; else videos of the test list.
+
+    None where that cannot be read here.
+    """
+    if class_names == CLASSES:
+        return motion_shapes(folder)
+    try:
+        videos = read_list(cfg.TEST.DATASET, cfg, "test")
+    except UserError as error:
+        log.info("the page has no samples: %s", error)
+        return []
+    first_of_each_class = np.sort(np.unique(videos.labels, return_index=True)[1])
+    paths = [videos.paths[int(index)] for index in first_of_each_class[:NUM_SAMPLES]]
+    return [shown for path in paths if (shown := playable(Path(path), folder)) is not None]
+
+
+def playable(path: Path, folder: Path) -> Path | None:
+    """The video, or its beginning in `folder` where browsers do not play its kind; None for none.
+
+    What the list names may be a folder of frames, or a part of a tar file.
+    """
+    if path.suffix.lower() in PLAYABLE and path.is_file():
+        return path
+    made = folder / f"{path.stem}.mp4"
+    try:
+        with open_video(str(path), decoder="pyav", frames_fps=30) as reader:
+            frames = (even(picture) for picture, _ in reader.pictures(0, MAX_FRAMES))
+            write_film(
+                made, islice(frames, MAX_FRAMES), Fraction(reader.fps).limit_denominator(1001)
+            )
+    except UserError as error:
+        log.info("%s is no sample: %s", path, error)
+        return None
+    return made
+
+
+def even(picture: np.ndarray) -> np.ndarray:
+    """Without the last row or column of an odd number."""
+    return picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
+
+
+def motion_shapes(folder: Path) -> list[Path]:
+    """One of each class."""
+    paths = [folder / f"{name}.mp4" for name in CLASSES]
+    for index, path in enumerate(paths):
+        write_clip(path, draw(make_recipe(SEED, "test", index)))
+    return paths

@@ -1,0 +1,1 @@
+"""A trained model at work: on videos of whoever asks."""
