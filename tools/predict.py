@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     add_model(parser)
     add("--top-k", type=int, default=5, metavar="K", help="classes of each video (5)")
     add("--format", choices=("table", "json", "csv"), help="by the ending of --out, or table")
-    add("--out", metavar="FILE", help="file to write, or folder for --windows (timelines)")
+    add("--out", metavar="FILE", help="file, or folder for --windows (the run's timelines)")
     add("--windows", type=float, metavar="SECONDS", help="a timeline of windows: JSON and PNG")
     add("--stride", type=float, metavar="SECONDS", help="from window to window (half a window)")
     add("--features", choices=("cls", "tokens"), help="embeddings, to --out .npz or .safetensors")

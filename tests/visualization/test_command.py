@@ -26,12 +26,13 @@ def test_each_picture_by_one_command(run: Path, clips: list[Path], tmp_path: Pat
     last = ["DATA_LOADER.NUM_WORKERS", "0"]
     done = tool("attention", clips[0], "--checkpoint", run, "--class", "up", *last, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "wrote attention_00000.mp4\nwrote attention_00000.png\n"
+    written = [run / f"attention_00000.{kind}" for kind in ("mp4", "png")]
+    assert done.stdout == "".join(f"wrote {path}\n" for path in written)
     done = tool("embeddings", "--checkpoint", run, *last, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    files = ["embeddings_test.png", "embeddings_test.html", "embeddings_test.npz"]
-    assert done.stdout == "".join(f"wrote {name}\n" for name in files)
-    more = ["--features", "embeddings_test.npz", "-k", "2", "--out", "near"]
+    written = [run / f"embeddings_test.{kind}" for kind in ("png", "html", "npz")]
+    assert done.stdout == "".join(f"wrote {path}\n" for path in written)
+    more = ["--features", written[-1], "-k", "2", "--out", "near"]
     done = tool("neighbours", clips[0], "--checkpoint", run, *more, *last, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "wrote near.png"

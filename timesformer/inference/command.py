@@ -215,29 +215,30 @@ def write_timelines(
 
     asked = {"window": args.windows, "stride": args.stride, "top_k": args.top_k}
     settings = settings_of(predictor.trained, "timeline") | asked
+    out = args.out or predictor.trained.folder / "timelines"
     failed = 0
-    for video, out in zip(videos, timeline_files(videos, args.out), strict=True):
-        if is_made(out, settings):
-            print(out, "is there already")
+    for video, target in zip(videos, timeline_files(videos, out), strict=True):
+        if is_made(target, settings):
+            print(target, "is there already")
             continue
         try:
-            write_timeline(predictor, video, out, settings, draw)
+            write_timeline(predictor, video, target, settings, draw)
         except UnreadableVideo as error:
             failed += 1
             print(table(Failure(error.path, error.reason), 0), end="")
     return failed
 
 
-def timeline_files(videos: list[str], out: str | None) -> list[Path]:
+def timeline_files(videos: list[str], out: str | Path) -> list[Path]:
     """The JSON file for each video: `out` itself, or in the folder `out` as the videos lie."""
-    if out and Path(out).suffix in (".json", ".png"):
+    if Path(out).suffix in (".json", ".png"):
         if len(videos) > 1:
             raise UserError(f"--out is '{out}', but for {len(videos)} videos it must be a folder.")
         return [Path(out).with_suffix(".json")]
     places = [os.path.abspath(video) for video in videos]
     common = os.path.commonpath([os.path.dirname(place) for place in places])
     names = [os.path.relpath(place, common) for place in places]
-    return [Path(out or "timelines", f"{name}.json") for name in names]
+    return [Path(out, f"{name}.json") for name in names]
 
 
 def is_made(out: Path, settings: dict[str, Any]) -> bool:

@@ -47,6 +47,12 @@ class Trained:
     def device(self) -> torch.device:
         return self.runtime.device
 
+    @property
+    def folder(self) -> Path:
+        """Where what is made of the model goes by default: OUTPUT_DIR of its run, else here."""
+        place = Path(self.source).parent
+        return place.parent if place == files.folder(str(place.parent)) else Path()
+
 
 def load_trained(
     checkpoint: str | Path,

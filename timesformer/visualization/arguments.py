@@ -42,7 +42,7 @@ def add_attention(commands: Commands) -> None:
     add("--raw", action="store_true", help="single heads instead: all, or those of --layer")
     add("--layer", type=int, metavar="L", help="of --raw, from 0; -1 is the last (all)")
     add("--head", type=int, metavar="H", help="of --raw, from 0 (all)")
-    add("--out", metavar="STEM", help="files to write, without .mp4 and .png (attention_VIDEO)")
+    add("--out", metavar="STEM", help="files, without .mp4 and .png (of the run, attention_VIDEO)")
 
 
 def add_embeddings(commands: Commands) -> None:
@@ -57,7 +57,7 @@ def add_embeddings(commands: Commands) -> None:
     add_bank(parser)
     parser.add_argument("--method", default="tsne", choices=("tsne", "umap"), help="the map (tsne)")
     parser.add_argument(
-        "--out", metavar="STEM", help="files to write, without their endings (embeddings_SPLIT)"
+        "--out", metavar="STEM", help="files, without their endings (of the run, embeddings_SPLIT)"
     )
 
 
@@ -74,7 +74,7 @@ def add_neighbours(commands: Commands) -> None:
     add_bank(parser)
     parser.add_argument("-k", type=int, default=8, metavar="K", help="how many (8)")
     parser.add_argument(
-        "--out", metavar="STEM", help="files to write, without endings (neighbours_VIDEO)"
+        "--out", metavar="STEM", help="files, without endings (of the run, neighbours_VIDEO)"
     )
 
 

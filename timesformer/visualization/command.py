@@ -44,7 +44,7 @@ def check(args: argparse.Namespace) -> None:
 def attention(predictor: Predictor, args: argparse.Namespace) -> Sequence[Path]:
     from timesformer.visualization.attention import show_attention, show_raw
 
-    out = args.out or f"attention_{Path(args.video).stem}"
+    out = args.out or predictor.trained.folder / f"attention_{Path(args.video).stem}"
     if args.raw:
         return show_raw(args.video, predictor, out, args.layer, args.head)
     return show_attention(args.video, predictor, out, args.class_name)
@@ -55,7 +55,7 @@ def embeddings(predictor: Predictor, args: argparse.Namespace) -> Sequence[Path]
 
     return show_embeddings(
         predictor,
-        args.out or f"embeddings_{args.split}",
+        args.out or predictor.trained.folder / f"embeddings_{args.split}",
         split=args.split,
         method=args.method,
         features_file=args.features,
@@ -68,7 +68,7 @@ def neighbours(predictor: Predictor, args: argparse.Namespace) -> Sequence[Path]
     found, paths = show_neighbours(
         args.video,
         predictor,
-        args.out or f"neighbours_{Path(args.video).stem}",
+        args.out or predictor.trained.folder / f"neighbours_{Path(args.video).stem}",
         k=args.k,
         split=args.split,
         features_file=args.features,
