@@ -121,7 +121,7 @@ class Silent:
         with tqdm(total=total, disable=True) as bar:
             yield bar
 
-    def close(self) -> None:
+    def close(self, *, failed: bool = False) -> None:
         pass
 
 

@@ -36,13 +36,16 @@ def main() -> None:
     with door():
         if not (args.max_mb > 0 and args.max_seconds > 0):
             raise UserError("--max-mb and --max-seconds must be above 0.")
+        if not 0 < args.port < 2**16:
+            raise UserError(f"--port is {args.port}, but must be from 1 to {2**16 - 1}.")
         # Imported late, so that --help is fast.
         from timesformer.demo.page import check_gradio, serve
 
         check_gradio()
         from timesformer.demo.look import Limits
 
-        predictor = predictor_of(args, args.overrides)
+        # Without processes for reading: to fork them off the page's threads may hang.
+        predictor = predictor_of(args, ["DATA_LOADER.NUM_WORKERS", "0", *args.overrides])
         if args.host not in LOOPBACK:
             print(f"anyone who reaches {args.host} can use this page")
         serve(predictor, Limits(args.max_mb, args.max_seconds), host=args.host, port=args.port)

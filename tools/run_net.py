@@ -24,20 +24,20 @@ def parse_args() -> argparse.Namespace:
     other = parser.add_mutually_exclusive_group()
     other.add_argument("--dry-run", action="store_true", help="two steps; what a run would take")
     other.add_argument("--overfit-one-batch", action="store_true", help="learn one step by heart")
-    parser.add_argument("--steps", type=int, default=300, help="at most, of --overfit-one-batch")
+    parser.add_argument("--steps", type=int, help="at most, of --overfit-one-batch (300)")
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE", help="as below")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="KEY VALUE", help="keys that win over the file"
-    )
-    return parser.parse_intermixed_args()
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys that win")
+    args = parser.parse_intermixed_args()
+    if args.steps is not None and not args.overfit_one_batch:
+        parser.error("--steps is of --overfit-one-batch; a training has SOLVER.MAX_EPOCH")
+    return args
 
 
 def main() -> None:
     args = parse_args()
     opts = [*args.opts, *args.overrides]
     for name in ("num_shards", "shard_id", "init_method"):
-        value = getattr(args, name)
-        if value is not None:
+        if (value := getattr(args, name)) is not None:
             opts += [name.upper(), value]
     with door():
         cfg = load_config(args.cfg, opts)

@@ -1,11 +1,12 @@
 """What the page says of good and of bad files."""
 
-import av
 import numpy as np
 import pytest
+import torch
 
-from timesformer.datasets.decode import decode_all
+from timesformer.demo import look as look_module
 from timesformer.demo.look import Limits, Looker
+from timesformer.visualization import attention
 
 
 @pytest.fixture
@@ -31,15 +32,8 @@ def test_a_video_in_steps(looker, clips):
     assert list(looker.folder.iterdir()) == []
 
 
-def test_a_long_video_has_a_timeline(looker, clips, tmp_path):
-    video = tmp_path / "long.mp4"
-    with av.open(str(video), "w") as container:
-        stream = container.add_stream("libx264", rate=30)
-        stream.height, stream.width, stream.pix_fmt = 64, 72, "yuv420p"
-        for picture in np.concatenate([decode_all(str(clip)) for clip in clips[:3]]):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-    steps = looker(str(video))
+def test_a_long_video_has_a_timeline(looker, long_video):
+    steps = looker(str(long_video))
     last = [(seen.words, seen.timeline) for seen in steps][-1]
     assert last[0] == "Done: 2.4 seconds of video."
     assert last[1].suffix == ".png"
@@ -60,6 +54,47 @@ def test_bad_files_get_a_sentence(looker, clips, tmp_path, change, words):
     assert seen.words.startswith(words)
     assert str(tmp_path) not in seen.words
     assert seen.classes == {}
+
+
+def test_the_attention_is_of_the_class_of_the_video(looker, clips, monkeypatch):
+    """Whatever the view says that is drawn."""
+    shown = []
+
+    def save(study, *args, **kwargs):
+        shown.append(study)
+        return usual(study, *args, **kwargs)
+
+    usual = attention.save
+    monkeypatch.setattr(attention, "save", save)
+    *_, last = looker(str(clips[0]))
+    best = max(last.classes, key=last.classes.get)
+    assert shown[0].heats[1].title == f"gradient-weighted, for '{best}'"
+    other = next(name for name in last.classes if name != best)
+    scores = np.array([name == other for name in looker.predictor.trained.class_names], np.float32)
+    answer = looker.predictor.prediction(str(clips[0]), scores, 1)
+    monkeypatch.setattr(type(looker.predictor), "__call__", lambda self, video: answer)
+    list(looker(str(clips[0])))
+    assert shown[1].heats[1].title == f"gradient-weighted, for '{other}'"
+
+
+def test_a_file_that_vanished_gets_a_sentence(looker, tmp_path):
+    [seen] = looker(str(tmp_path / "gone.mp4"))
+    assert seen.words == "A file cannot be read or written: No such file or directory."
+
+
+def test_a_machine_at_its_end_gets_a_sentence_and_a_bug_none(looker, clips, monkeypatch):
+    errors = [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("a bug")]
+
+    def fail(*args):
+        raise errors.pop(0)
+
+    monkeypatch.setattr(look_module, "show_attention", fail)
+    for _ in range(2):
+        *_, last = looker(str(clips[0]))
+        assert last.words == "The machine has too little memory for this video."
+        assert last.classes
+    with pytest.raises(RuntimeError, match="a bug"):
+        list(looker(str(clips[0])))
 
 
 def test_too_long_a_video_gets_a_sentence(predictor, clips, tmp_path):

@@ -8,13 +8,16 @@ import sys
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.browser import needs_browser
 from tests.browser import page as browser_page
 from tests.engine.runs import REPO, environment, run_process
+from tests.preparation.made import run_door
 from timesformer.demo import page as page_module
+from timesformer.errors import UserError
 
 # A player that is given another film lets go of the one it was loading; so does the page of its
 # queue, when there is no more to come.
@@ -61,7 +64,8 @@ def served(run, folder):
 @needs_gradio
 @needs_browser
 @pytest.mark.slow
-def test_drop_a_video_then_a_broken_one_then_a_sample(run, predictor, clips, tmp_path):
+def test_drop_videos_then_a_broken_one_then_a_sample(run, predictor, clips, long_video, tmp_path):
+    newest = Path(predictor.trained.source)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(clips[0].read_bytes()[:700])
     with served(run, tmp_path) as port, browser_page(ignore=LETS_GO) as tab:
@@ -74,6 +78,15 @@ def test_drop_a_video_then_a_broken_one_then_a_sample(run, predictor, clips, tmp
         best = predictor(clips[0]).top(1)[0].name
         assert tab.get_by_test_id("label-output-value").inner_text() == best
         tab.wait_for_function("[...document.querySelectorAll('video')].at(-1).videoWidth > 400")
+
+        assert tab.get_by_text(f"run/checkpoints/{newest.name}").is_visible()
+        assert str(run) not in tab.content()
+
+        tab.get_by_label("Clear").first.click()
+        words.get_by_text("Drop a video").wait_for(timeout=60_000)
+        tab.set_input_files("input[type=file]", long_video)
+        words.get_by_text("Done: 2.4 seconds of video.").wait_for(timeout=60_000)
+        tab.wait_for_function("[...document.images].some(image => image.naturalWidth == 1100)")
 
         tab.get_by_label("Clear").first.click()
         words.get_by_text("Drop a video").wait_for(timeout=60_000)
@@ -99,8 +112,15 @@ def test_it_listens_on_loopback_has_limits_and_cleans_up(run, tmp_path):
             upload(port, bytes(6_000_000))
         taken = run_process(door(run, port))
         assert taken.returncode == 1
-        assert f"error: Port {port} of 127.0.0.1 cannot be had" in taken.stderr
+        assert f"error: The page cannot be at --host 127.0.0.1 --port {port}: Address alr" in (
+            taken.stderr
+        )
     assert not list(tmp_path.glob("timesformer-demo-*"))
+
+
+def test_a_host_that_there_is_not():
+    with pytest.raises(UserError, match=r"--host no\.such\.invalid --port 7860: .+ Name others"):
+        page_module.check_address("no.such.invalid", 7860)
 
 
 def upload(port, content):
@@ -112,7 +132,13 @@ def upload(port, content):
     urllib.request.urlopen(request, timeout=30).close()
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "99999"])
+def test_a_port_that_is_none_is_a_sentence(port, monkeypatch):
+    said = run_door("demo", "--checkpoint", "none", "--port", port, monkeypatch=monkeypatch)
+    assert said == f"error: --port is {port}, but must be from 1 to 65535."
+
+
 def test_without_gradio_there_is_a_sentence(monkeypatch):
     monkeypatch.setattr(page_module.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(page_module.UserError, match=r"pip install 'timesformer\[demo\]'"):
+    with pytest.raises(UserError, match=r"pip install 'timesformer\[demo\]'"):
         page_module.check_gradio()

@@ -74,10 +74,11 @@ def run_process(args: list[str], timeout: float = 240) -> subprocess.CompletedPr
 
 
 def metrics(output: Path, kind: str) -> list[dict[str, Any]]:
-    """The records of `kind` in metrics.jsonl, in order, without the place of the weights."""
+    """The records of `kind` in metrics.jsonl, in order, without what says where it was done."""
     lines = (output / "metrics.jsonl").read_text().splitlines()
     records = [record for line in lines if (record := simplejson.loads(line))["_type"] == kind]
-    return [{name: record[name] for name in record if name != "checkpoint"} for record in records]
+    where = ("checkpoint", "command")
+    return [{name: record[name] for name in record if name not in where} for record in records]
 
 
 def losses(output: Path) -> list[float]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from tests.engine.runs import REPO, run_process
@@ -88,8 +90,8 @@ def test_an_interrupted_run_goes_on(predict, run, folder, tmp_path):
 import sys
 from timesformer.inference.kept import KeptRows
 add = KeptRows.add
-def stop(self, video, values):
-    add(self, video, values)
+def stop(self, index, values):
+    add(self, index, values)
     raise KeyboardInterrupt
 KeptRows.add = stop
 sys.path.insert(0, {str(REPO / "tools")!r})
@@ -102,7 +104,10 @@ predict.main()
     assert "stopped: 1 of 3 videos are kept in" in stopped.stderr
     assert "the same command continues" in stopped.stderr
     assert not out.exists()
-    (folder / "a.mp4").write_text("no video any more")
+    known = folder / "a.mp4"
+    status = known.stat()
+    known.write_bytes(bytes(status.st_size))  # no video any more, which nobody looks at
+    os.utime(known, ns=(status.st_atime_ns, status.st_mtime_ns))
     done = predict(folder, "--checkpoint", run, "--out", out)
     assert done.stdout.splitlines() == ["1 videos are known from before", f"wrote {out}"]
     assert {row["error"] for row in csv.DictReader(out.read_text().splitlines())} == {""}
@@ -126,17 +131,40 @@ def test_windows(predict, run, clips, tmp_path):
     assert other.stdout.count("wrote") == 2
 
 
+def test_the_timeline_of_another_video_of_that_name_does_not_count(predict, run, clips, tmp_path):
+    one, other = (tmp_path / name / "x.mp4" for name in ("one", "other"))
+    for video, clip in ((one, clips[0]), (other, clips[1])):
+        video.parent.mkdir()
+        video.write_bytes(clip.read_bytes())
+    args = ["--checkpoint", run, "--windows", 0.4, "--out", tmp_path / "lines"]
+    made = tmp_path / "lines" / "x.mp4.json"
+    for video in (one, other):
+        assert f"wrote {made}" in predict(video, *args).stdout
+        assert json.loads(made.read_text())["video"] == str(video)
+        assert "is there already" in predict(video, *args).stdout
+    other.write_bytes(clips[2].read_bytes())
+    assert f"wrote {made}" in predict(other, *args).stdout
+    made.write_text("[]")
+    assert f"wrote {made}" in predict(other, *args).stdout
+
+
 def test_features_as_npz_and_safetensors(predict, run, folder, tmp_path):
     args = [folder, "--checkpoint", run, "--features", "cls", "--out"]
     done = predict(*args, tmp_path / "f.npz", rc=1)
     assert f"wrote {tmp_path / 'f.npz'}: features 3 x 16" in done.stdout
     with np.load(tmp_path / "f.npz") as archive:
         videos, features = archive["videos"], archive["features"]
+        settings = json.loads(str(archive["settings"]))
+    assert settings["kind of values"] == "cls"
     names = [str(folder / name) for name in ("a.mp4", "frames", "sub/b.mp4")]
     assert videos.tolist() == names
     assert (features.shape, features.dtype) == ((3, 16), np.float32)
     predict(*args, tmp_path / "f.safetensors", rc=1)
     assert np.array_equal(load_file(tmp_path / "f.safetensors")["features"], features)
+    with safe_open(tmp_path / "f.safetensors", "numpy") as file:
+        about = file.metadata()
+    assert json.loads(about["settings"]) == settings
+    assert json.loads(about["videos"]) == names
 
 
 def test_a_camera_that_is_a_file(predict, run, clips):
@@ -155,6 +183,10 @@ def test_a_camera_that_is_a_file(predict, run, clips):
         (["{folder}", "--features", "cls", "--out", "f.txt"], "go to a .npz or .safetensors file"),
         (["{folder}", "--stride", "1"], "--stride is of --windows"),
         (["{folder}", "--windows", "-1"], "--windows is -1, but must be above 0 seconds"),
+        (["{folder}", "--windows", "inf"], "--windows is inf, but must be above 0 seconds and fin"),
+        (["{folder}", "--windows", "nan"], "--windows is nan, but must be above 0 seconds and fin"),
+        (["{folder}", "--out", "."], "'.' cannot be written (it is a folder): name another --out."),
+        (["{folder}", "--windows", "1", "--out", "{folder}/a.mp4"], "a.mp4/a.mp4.json' cannot be"),
         (["{folder}", "--windows", "1", "--out", "a.json"], "for 4 videos it must be a folder"),
         (["{folder}", "--windows", "1", "--format", "csv"], "--format is of videos"),
         (["{folder}", "--top-k", "0"], "--top-k must be at least 1"),
@@ -168,6 +200,26 @@ def test_mistakes_are_sentences(predict, run, folder, tmp_path, args, words):
     done = predict(*args, "--checkpoint", run, rc=1)
     assert done.stderr.startswith("error: ")
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mine", []),
+        ("mine.csv", []),
+        ("mine.npz", ["--features", "cls"]),
+        ("mine.json", ["--windows", "0.4"]),
+        ("mine.png", ["--windows", "0.4"]),
+    ],
+)
+def test_a_folder_that_is_given_as_out_stays(predict, run, clips, tmp_path, name, options):
+    mine = tmp_path / name
+    mine.mkdir()
+    (mine / "a.txt").write_text("years of work")
+    done = predict(clips[0], "--checkpoint", run, *options, "--out", mine, rc=1)
+    assert done.stderr.startswith(f"error: '{mine}' cannot be written (it is a folder)")
+    assert (mine / "a.txt").read_text() == "years of work"
+    assert sorted(tmp_path.rglob("*")) == [mine, mine / "a.txt"]
 
 
 def test_a_wrong_checkpoint_is_a_sentence(predict, clips):

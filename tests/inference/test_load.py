@@ -26,6 +26,7 @@ def test_the_folder_of_a_run_stands_for_its_newest_checkpoint(run):
     assert trained.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert not trained.model.training
     assert trained.cfg.is_frozen()
+    assert not trained.averaged
     assert load_trained(run / "checkpoints").source == trained.source
 
 

@@ -61,6 +61,7 @@ def test_nothing_is_suggested_where_the_loss_does_not_fall(losses: np.ndarray) -
 
 @pytest.mark.parametrize("losses", [falling(1e-3, 1e-2), np.full(12, 1.5)])
 def test_it_is_drawn(losses: np.ndarray, tmp_path: Path) -> None:
-    draw(curve(losses), 5e-4, tmp_path / "curve.png")
+    with (tmp_path / "curve.png").open("wb") as file:
+        draw(curve(losses), 5e-4, file)
     with Image.open(tmp_path / "curve.png") as image:
         assert image.size == (960, 600)

@@ -111,7 +111,8 @@ def test_fresh_clips_are_others_in_every_step(videos: Path, tmp_path: Path) -> N
         (["TRAIN.ENABLE", "False"], "TRAIN.ENABLE is False: there is no training to try"),
         (["NUM_PROCS", "2"], "add NUM_GPUS 0 NUM_PROCS 1 NUM_SHARDS 1 TRAIN.BATCH_SIZE 4"),
         (["DATA.NUM_FRAME", "8"], "DATA.NUM_FRAME is not a config key"),
-        (["--out", "/dev/null/x"], "'/dev/null/x' cannot be written"),
+        (["--out", "/dev/null/x"], "'/dev/null/x.png' cannot be written (because of /dev/null)"),
+        (["--out", "."], "--out is the folder '.': add the name"),
     ],
 )
 def test_mistakes(

@@ -154,8 +154,11 @@ def test_facts_and_command(tmp_path):
     assert report.command() == f"python tools/run_net.py --cfg '{folder}/config.yaml'"
     write_history(folder)
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"_type": "test_final", "checkpoint": "a.pyth"}\n')
-    assert dict(Report(read_run(folder)).facts())["Weights"] == "a.pyth"
+        file.write('{"_type": "test_final", "checkpoint": "a.pyth", "command": "run_net.py --x"}\n')
+    assert report.noted_command() == ""
+    report = Report(read_run(folder))
+    assert dict(report.facts())["Weights"] == "a.pyth"
+    assert report.noted_command() == "python run_net.py --x"
 
 
 def test_numbers():

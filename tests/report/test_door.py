@@ -34,11 +34,16 @@ def test_one_and_several(tmp_path):
         (["."], "error: . holds no predictions.npz, which a test writes."),
         (["a", "a"], "error: a is named twice."),
         (["a", "none"], "error: there is no folder none."),
+        (["a", "--out", "."], "error: '.' cannot be written (it is a folder): name another"),
+        (["a", "--out", "a"], "error: 'a' cannot be written (it is a folder): name another"),
+        (["a", "b", "--out", "a"], "error: 'a' cannot be written (it is a folder): name another"),
     ],
 )
 def test_mistakes(tmp_path, words, sentence):
     made_run(tmp_path / "a")
+    before = sorted(tmp_path.rglob("*"))
     done = call(tmp_path, *words)
+    assert sorted(tmp_path.rglob("*")) == before
     assert done.returncode == 1
     assert done.stderr.startswith(sentence)
     assert done.stderr.count("\n") == 1

@@ -19,7 +19,7 @@ from timesformer.datasets.motion_shapes import draw, ensure_motion_shapes, make_
 from timesformer.engine.run import start
 from timesformer.errors import UserError
 from timesformer.interpretation.attention import raw_attention, relevance, rollout
-from timesformer.visualization.attention import label_of, show_attention, show_raw, view_of
+from timesformer.visualization.attention import heading, label_of, show_attention, show_raw, view_of
 
 
 def test_a_film_and_a_sheet(predictor: Predictor, clips: list[Path], tmp_path: Path) -> None:
@@ -42,6 +42,9 @@ def test_the_view_is_one_of_the_test(predictor: Predictor, clips: list[Path]) ->
     with torch.no_grad():
         logits = predictor.trained.model(view.clip)[0]
     assert view.probabilities.tolist() == pytest.approx(logits.softmax(0).tolist())
+    first_line, _ = heading(clips[3], predictor, view)
+    name = predictor.trained.class_names[view.predicted]
+    assert first_line.startswith(f"{clips[3].name}, {view.place}; this view alone: '{name}', ")
 
 
 def test_single_heads(predictor: Predictor, clips: list[Path], tmp_path: Path) -> None:
@@ -51,7 +54,7 @@ def test_single_heads(predictor: Predictor, clips: list[Path], tmp_path: Path) -
         with Image.open(png) as picture:
             heights[layer, head] = picture.height
     assert heights[-1, None] > heights[1, 3]  # eight rows of frames, or two
-    assert heights[None, None] > heights[None, 1] - 200
+    assert heights[None, None] == heights[None, 1]  # a row for each layer
 
 
 def test_mistakes(predictor: Predictor, clips: list[Path], tmp_path: Path) -> None:

@@ -65,6 +65,23 @@ def test_mistakes(
         visualize(parse_args("…"))
 
 
+@pytest.mark.parametrize("what", ["attention", "embeddings", "neighbours"])
+def test_a_folder_that_is_given_as_out_stays(
+    what: str, run: Path, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine.png"
+    mine.mkdir()
+    (mine / "a.txt").write_text("years of work")
+    video = [] if what == "embeddings" else [str(clips[0])]
+    for out, answer in ((str(mine), "it is a folder"), (".", "--out is the folder '.'")):
+        words = [what, *video, "--checkpoint", str(run), "--out", out]
+        monkeypatch.setattr(sys, "argv", ["visualize.py", *words])
+        with pytest.raises(UserError, match=answer):
+            visualize(parse_args("…"))
+    assert sorted(tmp_path.rglob("*")) == [mine, mine / "a.txt"]
+    assert (mine / "a.txt").read_text() == "years of work"
+
+
 def test_pairs_of_the_config_stand_last(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["attention", "a.mp4", "--checkpoint", "x", "TEST.NUM_SPATIAL_CROPS", "1"]
     monkeypatch.setattr(sys, "argv", ["visualize.py", *words])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,15 @@ def test_colours_differ() -> None:
     assert colours(plane())[UNKNOWN] == "#b5b5b5"
 
 
+def test_any_name_can_be_drawn(tmp_path: Path) -> None:
+    bad = "$_$ caf\udce9 %{x} <b>"
+    hostile = replace(plane((bad, "_")), lines=[bad, bad], videos=[bad] * 4)
+    figure = draw(hostile)
+    figure.savefig(tmp_path / "map.png")
+    assert len(figure.legends[0].get_texts()) == 3  # the class "_" as well
+    as_page(hostile).encode()
+
+
 def test_wrong_ones_are_crosses() -> None:
     axes = draw(plane()).axes[0]
     sizes = [len(points.get_offsets()) for points in axes.collections]
@@ -107,7 +117,8 @@ def test_wrong_ones_are_crosses() -> None:
 @pytest.mark.slow
 def test_the_page_opens_offline_and_a_point_tells_its_video(tmp_path: Path) -> None:
     path = tmp_path / "map.html"
-    path.write_text(as_page(plane()), encoding="utf-8")
+    names = ('%{x} "a"<b>', "$b$")
+    path.write_text(as_page(plane(names)), encoding="utf-8")
     with page() as opened:
         opened.goto(path.as_uri())
         opened.wait_for_selector(".scatterlayer .point")
@@ -116,7 +127,7 @@ def test_the_page_opens_offline_and_a_point_tells_its_video(tmp_path: Path) -> N
         box = points[1].bounding_box()
         opened.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         words = opened.wait_for_selector(".hoverlayer .hovertext").text_content()
-    for part in ("b<i>.mp4", "class a<b>", "the head says $b$"):
+    for part in ("b<i>.mp4", 'class %{x} "a"<b>', "the head says $b$"):
         assert part in words
 
 
@@ -128,6 +139,6 @@ def test_files(predictor: Predictor, tmp_path: Path) -> None:
     again = show_embeddings(predictor, tmp_path / "again.png", features_file=str(paths[2]))
     assert [path.name for path in again] == ["again.png", "again.html"]
     small = np.load(paths[2])
-    np.savez(tmp_path / "few.npz", **{name: small[name][:3] for name in small.files})
+    np.savez(tmp_path / "few.npz", videos=small["videos"][:3], features=small["features"][:3])
     with pytest.raises(UserError, match="A map takes 4 videos or more, and there are 3"):
         show_embeddings(predictor, tmp_path / "few", features_file=str(tmp_path / "few.npz"))

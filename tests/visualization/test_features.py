@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+import torch
 
 from timesformer import Predictor
 from timesformer.errors import UserError
+from timesformer.inference.kept import settings_of
 from timesformer.visualization.features import (
     UNKNOWN,
     Features,
@@ -24,7 +29,7 @@ from timesformer.visualization.features import (
 )
 
 
-def made(values: list[list[float]], labels: list[int]) -> Features:
+def made(values: list[list[float]], labels: npt.ArrayLike) -> Features:
     return Features(
         [f"{i}.mp4" for i in range(len(values))],
         np.array(values, dtype=np.float32),
@@ -87,6 +92,7 @@ def test_files_without_labels_get_those_of_the_list(
     np.savez(path, videos=np.array(videos), features=np.zeros((3, 64), np.float32))
     with caplog.at_level(logging.WARNING, logger="timesformer"):
         features = load_features(path, predictor.trained, "test")
+    assert "does not say of which checkpoint its features are" in caplog.text
     assert features.labels.tolist() == [2, 1, UNKNOWN]
     assert "the test list has no class for 1 of the videos" in caplog.text
 
@@ -94,19 +100,24 @@ def test_files_without_labels_get_those_of_the_list(
 def test_spans_are_kept(predictor: Predictor, tmp_path: Path) -> None:
     features = made([[1.0], [2.0]], [0, 1])
     with_spans = Features(features.videos, features.values, features.labels, np.eye(2))
-    save_features(tmp_path / "f.npz", with_spans)
+    save_features(tmp_path / "f.npz", with_spans, settings_of(predictor.trained, "cls"))
     loaded = load_features(tmp_path / "f.npz", predictor.trained, "test")
     assert np.array_equal(loaded.spans, np.eye(2))
 
 
 def test_files_of_something_else(predictor: Predictor, tmp_path: Path) -> None:
     text, other, ruined = (tmp_path / name for name in ("a.npz", "b.npz", "c.npz"))
+    single, empty = tmp_path / "d.npy", tmp_path / "e.npz"
     text.write_text("no npz")
+    np.save(single, np.zeros((2, 3)))
+    empty.touch()
     np.savez(other, features=np.zeros((2, 3, 4)), videos=np.array(["a", "b"]))
     np.savez(ruined, features=np.full((1, 4), np.nan), videos=np.array(["a"]))
     for path, answer in (
         (text, "a.npz' cannot be read as an npz of features"),
         (tmp_path / "none.npz", "none.npz' cannot be read as an npz of features"),
+        (single, "d.npy' cannot be read as an npz of features .it is a single array"),
+        (empty, "e.npz' cannot be read as an npz of features"),
         (other, "b.npz' holds no features of videos .* tools/predict.py"),
         (ruined, "c.npz' holds features that are not finite"),
     ):
@@ -114,6 +125,57 @@ def test_files_of_something_else(predictor: Predictor, tmp_path: Path) -> None:
             load_features(path, predictor.trained, "test")
     with pytest.raises(UserError, match="2 numbers for each video, and those of this checkpoint "):
         predictions(made([[1.0, 2.0]], [0]), predictor.trained)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"videos": ["a", "b", "c"]}, r"videos <U1 \(3,\), but for 2 features .* text \(2,\)"),
+        ({"videos": [1, 2]}, r"holds videos int64 \(2,\), but"),
+        ({"features": [[1, 2], [3, 4]]}, r"features int64 \(2, 2\), but .* must be floating point"),
+        ({"labels": [0]}, r"holds labels int64 \(1,\), but .* must be integers \(2,\)"),
+        ({"labels": [0.0, 1.0]}, r"holds labels float64 \(2,\), but"),
+        ({"spans": [0.0, 1.0]}, r"holds spans float64 \(2,\), but .* \(2, 2\)"),
+        ({"labels": [0, 99]}, "labels from 0 to 99, but this checkpoint knows the classes 0 to 3"),
+        ({"labels": [-2, 0]}, "labels from -2 to 0, but"),
+        ({"settings": "not JSON"}, "does not say what its features are of"),
+        ({"settings": "[]"}, "does not say what its features are of"),
+    ],
+)
+def test_arrays_that_do_not_fit(
+    predictor: Predictor, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    arrays: dict[str, Any] = {"videos": ["a", "b"], "features": [[1.0], [2.0]], "labels": [0, -1]}
+    path = tmp_path / "f.npz"
+    np.savez(path, **arrays)
+    assert load_features(path, predictor.trained, "test").values.dtype == np.float32
+    np.savez(path, **arrays | changes)
+    with pytest.raises(UserError, match=words):
+        load_features(path, predictor.trained, "test")
+
+
+def test_features_of_other_weights_are_refused(
+    run: Path, predictor: Predictor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "f.npz"
+    settings = settings_of(predictor.trained, "cls")
+    save_features(path, made([[1.0], [2.0]], [0, 1]), settings)
+    source = run / "checkpoints" / "checkpoint_epoch_00001.pyth"
+    moved = Predictor(shutil.copy(source, tmp_path / "moved.pyth"))
+    with caplog.at_level(logging.WARNING, logger="timesformer"):
+        caplog.clear()
+        load_features(path, moved.trained, "test")
+        assert not caplog.text
+        other_views = Predictor(source, overrides=["TEST.NUM_SPATIAL_CROPS", 1])
+        load_features(path, other_views.trained, "test")
+    assert "are of another number of views, another config" in caplog.text
+    content = torch.load(source, weights_only=True)
+    content["model_state"] = {name: 2 * w for name, w in content["model_state"].items()}
+    torch.save(content, tmp_path / "other.pyth")
+    other = Predictor(tmp_path / "other.pyth")
+    words = r"f.npz' holds features of other weights \(.*00001.pyth\) than those of .*other.pyth"
+    with pytest.raises(UserError, match=words):
+        load_features(path, other.trained, "test")
 
 
 def test_the_nearest_have_the_largest_cosine() -> None:
@@ -135,3 +197,14 @@ def test_neighbours_vote() -> None:
     assert np.isnan(neighbour_accuracy(made([[1, 2]], [0])))
     unknown = made(apart.values.tolist(), [*(6 * [0]), *(6 * [UNKNOWN])])
     assert neighbour_accuracy(unknown) == 1.0
+
+
+def test_votes_are_those_of_a_full_sort() -> None:
+    """Of more videos than are compared at once."""
+    generator = np.random.default_rng(0)
+    features = made(generator.normal(size=(1100, 8)).tolist(), generator.integers(0, 3, 1100))
+    cosines = features.directions @ features.directions.T
+    np.fill_diagonal(cosines, -np.inf)
+    order = np.argsort(-cosines, axis=1)[:, :5]
+    votes = [majority(row.tolist()) for row in features.labels[order]]
+    assert neighbour_accuracy(features) == pytest.approx(np.mean(votes == features.labels))

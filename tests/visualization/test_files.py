@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from timesformer.errors import UserError
-from timesformer.visualization.files import named, write_film, writing
+from timesformer.visualization.files import named, write_film
 
 
 def test_a_film_shows_its_frames(tmp_path: Path) -> None:
@@ -29,15 +29,15 @@ def test_names_have_one_ending() -> None:
     assert named("run_1.5", ".mp4") == [Path("run_1.5.mp4")]
 
 
-def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_text("before")
-    with pytest.raises(ZeroDivisionError), writing(path) as file:
-        file.write(bytes(1 // (file.write(b"half") - 4)))
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
-    with (
-        pytest.raises(UserError, match="a.txt/b' cannot be written .*name another --out"),
-        writing(path / "b"),
-    ):
-        pass
+@pytest.mark.parametrize("out", [".", "..", "/", "", "a/.."])
+def test_a_folder_is_no_name(out: str) -> None:
+    with pytest.raises(UserError, match="add the name of the files to write"):
+        named(out, ".mp4", ".png")
+
+
+def test_names_that_cannot_be_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(UserError, match=r"a.png' cannot be written \(it is a folder\)"):
+        named(tmp_path / "a", ".mp4", ".png")
+    with pytest.raises(UserError, match="because of /dev/null"):
+        named("/dev/null/a", ".mp4")

@@ -89,6 +89,15 @@ def test_long_words_are_cut() -> None:
     assert moment(wide, 0, columns=2, side=32).size == moment(one, 0, columns=2, side=32).size
 
 
+def test_any_name_can_be_drawn() -> None:
+    one = study()
+    hostile, spelt_out = (
+        np.asarray(sheet(Study([name], one.frames, [Heat(name, one.heats[0].values)])))
+        for name in ("$_$ caf\udce9.mp4", r"$_$ caf\udce9.mp4")
+    )
+    assert np.array_equal(hostile, spelt_out)
+
+
 def test_a_frame_is_grey_under_the_colours() -> None:
     red = np.zeros((2, 2, 3), dtype=np.uint8)
     red[..., 0] = 255

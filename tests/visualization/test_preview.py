@@ -101,7 +101,7 @@ def test_the_name_is_kept_and_one_that_cannot_be_written_is_named(shapes, tmp_pa
     png, page = preview(config(shapes), "val", num_videos=1, epoch=0, out=tmp_path / "run_1.5")
     assert (png.name, page.name) == ("run_1.5.png", "run_1.5.html")
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file/sheet' cannot be written .*name another --out"):
+    with pytest.raises(UserError, match="file/sheet.png' cannot be written .*name another --out"):
         preview(config(shapes), "val", num_videos=1, epoch=0, out=tmp_path / "file" / "sheet")
 
 

@@ -1,5 +1,7 @@
 """The picture of a timeline shows what leads when."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -45,9 +47,10 @@ def test_windows_that_cannot_be_read_are_hatched():
 
 
 def test_any_name_can_be_drawn(tmp_path):
-    """Of which a $ would begin mathematics, and a long one leave no room for the picture."""
-    names = ("pay $5 or $_", "x" * 200, "sit")
-    save_timeline(tmp_path / "a.png", timeline(ROWS, names))
+    """A $ would begin mathematics, a byte end the drawing, a long name leave no room for it."""
+    names = ("$_$", "x" * 200, "caf\udce9")
+    hostile = replace(timeline(ROWS, names), path="some/$_$ caf\udce9.mp4")
+    save_timeline(tmp_path / "a.png", hostile)
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (1100, 462)
 

@@ -42,14 +42,14 @@ def test_a_run_is_there_and_goes_on(tmp_path: Path) -> None:
     second.numbers("train_iter", 3, {"loss": 0.25})
     second.clip("val_clips/00", 1, np.zeros((2, 16, 16, 3), np.uint8), 8.0, "up, predicted up")
     second.confusion_matrix("val_confusion", 1, np.eye(2), ["up", "down"])
-    second.close()
+    second.close(failed=True)
 
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"file:{tmp_path / 'server'}")
     experiment = client.get_experiment_by_name("mine")
     (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "FINISHED"
+    assert run.info.status == "FAILED"
     assert run.info.run_name == "run"
     assert run.data.params == {"SOLVER.BASE_LR": "0.1", "SOLVER.MAX_EPOCH": "2", "A": "1"}
     history = client.get_metric_history(run.info.run_id, "train_iter/loss")

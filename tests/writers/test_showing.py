@@ -111,6 +111,13 @@ def test_a_matrix_of_any_size_can_be_drawn(num_classes: int) -> None:
     assert 400 <= picture.width <= 1700
 
 
+def test_any_name_can_be_drawn() -> None:
+    names = ["$_$", "caf\udce9", "x" * 200]
+    assert confusion_matrix(np.eye(3, dtype=int), names).width <= 700
+    frame = np.zeros((64, 300, 3), np.uint8)
+    assert captioned(frame, names[1]).tobytes() == captioned(frame, "caf\\udce9").tobytes()
+
+
 def test_words_are_wrapped_to_the_width_of_the_clip() -> None:
     words = "playing the violin in the open air, predicted playing the cello (51%)"
     lines = wrapped(words, 192)

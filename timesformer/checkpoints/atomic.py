@@ -49,7 +49,12 @@ class HashedFile(io.BufferedWriter):
 
 @contextmanager
 def replacing(path: Path) -> Iterator[HashedFile]:
-    """A file to write to, which becomes `path` at the end; after an error `path` is untouched."""
+    """A file to write to, which becomes `path` at the end; after an error `path` is untouched.
+
+    Raises:
+        OSError: it cannot be written; or what is there is no file, and stays.
+    """
+    refuse_what_is_no_file(path)
     temporary = path.with_name(path.name + TEMPORARY)
     try:
         with HashedFile(temporary) as file:
@@ -60,6 +65,54 @@ def replacing(path: Path) -> Iterator[HashedFile]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[HashedFile]:
+    """As `replacing`, for a result that a person named with --out; makes its folder.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            yield file
+    except OSError as error:
+        raise not_writable(path, error.strerror or error) from error
+
+
+def check_writable(path: Path) -> None:
+    """What `writing` would find wrong with `path`, before long work; makes nothing.
+
+    Raises:
+        UserError: it could not be written.
+    """
+    try:
+        refuse_what_is_no_file(path)
+    except OSError as error:
+        raise not_writable(path, error.strerror or error) from error
+    if hindrance := hindrance_of(path.parent):
+        raise not_writable(path, f"because of {hindrance}")
+
+
+def not_writable(path: Path, reason: object) -> UserError:
+    return UserError(f"'{path}' cannot be written ({reason}): name another --out.")
+
+
+def hindrance_of(folder: Path) -> Path | None:
+    """What keeps files out of `folder`, which need not be there yet: itself or one above it."""
+    places = (folder, *folder.absolute().parents)
+    there = next(place for place in places if os.path.exists(place))
+    return None if there.is_dir() and os.access(there, os.W_OK | os.X_OK) else there
+
+
+def refuse_what_is_no_file(path: Path) -> None:
+    """OSError if `path` is something that a file must not take the place of."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is a device or a pipe", str(path))
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

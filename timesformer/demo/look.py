@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from timesformer.engine.guards import is_out_of_memory
 from timesformer.errors import UserError
 from timesformer.inference.windows import clip_seconds
 from timesformer.visualization.attention import show_attention
 from timesformer.visualization.timeline import save_timeline
+from timesformer.writers.names import printable
 
 if TYPE_CHECKING:
     from timesformer.inference.predictor import Predictor
@@ -53,8 +55,8 @@ class Looker:
     def __call__(self, video: str) -> Iterator[Seen]:
         """The classes, the timeline of a video that is longer than a clip, the attention.
 
-        Never raises for what is wrong with a video: the last words say it. Its pictures are removed
-        when the next one is asked for.
+        Never raises for what is wrong with a video, or too much for the machine: the last words say
+        it. Its pictures are removed when the next one is asked for.
         """
         stem = self.folder / uuid.uuid4().hex
         seen = Seen("Reading the video …")
@@ -63,7 +65,7 @@ class Looker:
             yield seen
             for seen in self._steps(video, seconds, stem):
                 yield seen
-        except UserError as error:
+        except (UserError, OSError, RuntimeError, MemoryError) as error:
             yield replace(seen, words=sentence(error, video))
         finally:
             for path in self.folder.glob(f"{stem.name}*"):
@@ -87,7 +89,8 @@ class Looker:
 
     def _steps(self, video: str, seconds: float, stem: Path) -> Iterator[Seen]:
         prediction = self.predictor(video)
-        classes = {guess.name: guess.probability for guess in prediction.top()}
+        best = prediction.top()
+        classes = {printable(guess.name): guess.probability for guess in best}
         seen = Seen("Looking at its parts …", classes)
         yield seen
         window = clip_seconds(self.predictor.dataset_of([]).sampling) or seconds
@@ -99,16 +102,26 @@ class Looker:
         seen = replace(seen, words="Drawing what it looked at …")
         yield seen
         try:
-            film = show_attention(video, self.predictor, stem.with_name(f"{stem.name}_attention"))[
-                0
-            ]
+            # Of the video's class: a single view may say another.
+            out = stem.with_name(f"{stem.name}_attention")
+            film, _ = show_attention(video, self.predictor, out, best[0].name)
         except UserError as error:  # a model without attention
             yield replace(seen, words=f"Done, without attention: {error}")
             return
         yield replace(seen, words=f"Done: {seconds:.1f} seconds of video.", attention=film)
 
 
-def sentence(error: UserError, video: str) -> str:
-    """What is wrong, without the place at which the server keeps the file."""
-    words = str(error).replace(video, Path(video).name)
+def sentence(error: Exception, video: str) -> str:
+    """What is wrong, without the place at which the server keeps the file.
+
+    Raises:
+        RuntimeError: `error`, if it is neither a person's mistake nor a machine at its end.
+    """
+    if isinstance(error, MemoryError) or is_out_of_memory(error):
+        return "The machine has too little memory for this video."
+    if isinstance(error, OSError):
+        return f"A file cannot be read or written: {error.strerror or error}."
+    if not isinstance(error, UserError):
+        raise error
+    words = printable(str(error).replace(video, Path(video).name))
     return words[:1].upper() + words[1:]

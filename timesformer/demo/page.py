@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from timesformer.errors import UserError
 from timesformer.signals import StopSignals
+from timesformer.visualization.files import short
+from timesformer.writers.names import printable
 
 if TYPE_CHECKING:
     from timesformer.demo.look import Limits, Looker, Seen
@@ -25,7 +28,7 @@ def serve(predictor: Predictor, limits: Limits, *, host: str, port: int) -> None
     """Serve the page until Ctrl-C, which comes out as `Interrupted`.
 
     Raises:
-        UserError: gradio is missing, or the port is taken.
+        UserError: gradio is missing, or `host` and `port` cannot be had.
     """
     with StopSignals(), page(predictor, limits, host=host, port=port) as url:
         print(f"open {url}  (Ctrl-C stops)", flush=True)
@@ -38,30 +41,39 @@ def page(predictor: Predictor, limits: Limits, *, host: str, port: int) -> Itera
     from timesformer.demo.look import Looker
     from timesformer.demo.samples import samples
 
+    check_address(host, port)
     with tempfile.TemporaryDirectory(prefix="timesformer-demo-") as folder:
         gradio = import_gradio(Path(folder))
         (Path(folder) / "samples").mkdir()
         trained = predictor.trained
         offered = samples(trained.cfg, trained.class_names, Path(folder) / "samples")
         blocks = build(gradio, Looker(predictor, limits, Path(folder)), offered)
-        try:
-            _, url, _ = blocks.launch(
-                server_name=host,
-                server_port=port,
-                share=False,
-                quiet=True,
-                prevent_thread_lock=True,
-                max_file_size=f"{int(limits.megabytes * 1e6)}b",
-                theme=gradio.themes.Default(font=["system-ui"], font_mono=["monospace"]),
-                footer_links=[],
-                ssr_mode=False,
-            )
-        except OSError as error:
-            raise UserError(f"Port {port} of {host} cannot be had: name another --port.") from error
+        _, url, _ = blocks.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            max_file_size=f"{int(limits.megabytes * 1e6)}b",
+            theme=gradio.themes.Default(font=["system-ui"], font_mono=["monospace"]),
+            footer_links=[],
+            ssr_mode=False,
+        )
         try:
             yield url
         finally:
             blocks.close(verbose=False)
+
+
+def check_address(host: str, port: int) -> None:
+    """Take it for a moment: gradio would not say why it cannot."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise UserError(
+            f"The page cannot be at --host {host} --port {port}: {error.strerror}. Name others."
+        ) from error
 
 
 def check_gradio() -> None:
@@ -77,7 +89,7 @@ def import_gradio(folder: Path) -> Any:
     return gradio
 
 
-def build(gradio: Any, looker: Looker, samples: list[Path]) -> Any:
+def build(gradio: Any, looker: Looker, samples: list[str]) -> Any:
     """The page as gradio's Blocks."""
     trained = looker.predictor.trained
     with gradio.Blocks(
@@ -85,12 +97,12 @@ def build(gradio: Any, looker: Looker, samples: list[Path]) -> Any:
         analytics_enabled=False,
         delete_cache=(SECONDS_KEPT, SECONDS_KEPT),
     ) as blocks:
-        gradio.Markdown(heading(trained.source, len(trained.class_names), looker.limits))
+        gradio.Markdown(heading(short(trained.source), len(trained.class_names), looker.limits))
         with gradio.Row():
             with gradio.Column():
                 video = gradio.Video(label="Video", sources=["upload"], height=320)
                 if samples:
-                    gradio.Examples([[str(path)] for path in samples], [video], label="Samples")
+                    gradio.Examples([[path] for path in samples], [video], label="Samples")
             with gradio.Column():
                 words = gradio.Markdown("Drop a video, or take a sample.", elem_id="words")
                 classes = gradio.Label(label="Classes", num_top_classes=5)
@@ -131,17 +143,13 @@ def shown(gradio: Any, outputs: list[Any], seen: Seen | None) -> dict[Any, Any]:
     return {
         words: seen.words,
         classes: seen.classes or None,
-        timeline: gradio.update(value=text(seen.timeline), visible=seen.timeline is not None),
-        attention: gradio.update(value=text(seen.attention), visible=seen.attention is not None),
+        timeline: gradio.update(value=seen.timeline, visible=seen.timeline is not None),
+        attention: gradio.update(value=seen.attention, visible=seen.attention is not None),
     }
-
-
-def text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def heading(source: str, num_classes: int, limits: Limits) -> str:
     return (
-        f"# TimeSformer\n`{source}`, {num_classes} classes\n\nVideos of {limits}. They stay on "
-        "the machine that serves this page, and are removed when it stops."
+        f"# TimeSformer\n`{printable(source)}`, {num_classes} classes\n\nVideos of {limits}. They "
+        "stay on the machine that serves this page, and are removed when it stops."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,7 @@ from timesformer.datasets.motion_shapes import CLASSES, draw, make_recipe, write
 from timesformer.datasets.sources import open_video
 from timesformer.errors import UserError
 from timesformer.visualization.files import write_film
+from timesformer.writers.names import printable
 
 log = logging.getLogger("timesformer")
 
@@ -24,7 +26,7 @@ MAX_FRAMES = 300  # of a sample that is written for the page
 SEED = 7  # not that of the usual data set, on which the model may have been trained
 
 
-def samples(cfg: CfgNode, class_names: tuple[str, ...], folder: Path) -> list[Path]:
+def samples(cfg: CfgNode, class_names: tuple[str, ...], folder: Path) -> list[str]:
     """New MotionShapes in `folder` for a model of their classes; else videos of the test list.
 
     None where that cannot be read here.
@@ -37,20 +39,24 @@ def samples(cfg: CfgNode, class_names: tuple[str, ...], folder: Path) -> list[Pa
         log.info("the page has no samples: %s", error)
         return []
     first_of_each_class = np.sort(np.unique(videos.labels, return_index=True)[1])
-    paths = [videos.paths[int(index)] for index in first_of_each_class[:NUM_SAMPLES]]
-    return [shown for path in paths if (shown := playable(Path(path), folder)) is not None]
+    offered = []
+    for number, index in enumerate(first_of_each_class[:NUM_SAMPLES], start=1):
+        path = videos.paths[int(index)]
+        made = folder / printable(f"{number}_{Path(path).stem}.mp4")
+        if shown := playable(path, made):
+            offered.append(shown)
+    return offered
 
 
-def playable(path: Path, folder: Path) -> Path | None:
-    """The video, or its beginning in `folder` where browsers do not play its kind; None for none.
+def playable(path: str, made: Path) -> str | None:
+    """The video, or its beginning as `made` where browsers do not play its kind; None for none.
 
-    What the list names may be a folder of frames, or a part of a tar file.
+    What the list names may be a folder of frames, a part of a tar file, or an address.
     """
-    if path.suffix.lower() in PLAYABLE and path.is_file():
+    if path.lower().endswith(PLAYABLE) and os.path.isfile(path) and path == printable(path):
         return path
-    made = folder / f"{path.stem}.mp4"
     try:
-        with open_video(str(path), decoder="pyav", frames_fps=30) as reader:
+        with open_video(path, decoder="pyav", frames_fps=30) as reader:
             frames = (even(picture) for picture, _ in reader.pictures(0, MAX_FRAMES))
             write_film(
                 made, islice(frames, MAX_FRAMES), Fraction(reader.fps).limit_denominator(1001)
@@ -58,7 +64,7 @@ def playable(path: Path, folder: Path) -> Path | None:
     except UserError as error:
         log.info("%s is no sample: %s", path, error)
         return None
-    return made
+    return str(made)
 
 
 def even(picture: np.ndarray) -> np.ndarray:
@@ -66,9 +72,9 @@ def even(picture: np.ndarray) -> np.ndarray:
     return picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
 
 
-def motion_shapes(folder: Path) -> list[Path]:
+def motion_shapes(folder: Path) -> list[str]:
     """One of each class."""
     paths = [folder / f"{name}.mp4" for name in CLASSES]
     for index, path in enumerate(paths):
         write_clip(path, draw(make_recipe(SEED, "test", index)))
-    return paths
+    return [str(path) for path in paths]

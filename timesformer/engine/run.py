@@ -85,6 +85,7 @@ def train_and_test(cfg: CfgNode, process: Process, stop: StopSignals) -> None:
     """The run, what it says and how it ends."""
     settings = dict(flatten(cfg))
     reporter = build_reporter(cfg, settings, is_main=process.is_main)
+    is_done = False
     try:
         reporter.text("config", f"```yaml\n{cfg.dump()}```")
         with in_sentences(process, stop):
@@ -95,6 +96,7 @@ def train_and_test(cfg: CfgNode, process: Process, stop: StopSignals) -> None:
             if cfg.TEST.ENABLE:
                 test(build_testing(cfg, process, reporter))
         reporter.results({k: v for k, v in settings.items() if v != KEYS[k].default})
+        is_done = True
     except Interrupted as interruption:
         if process.is_main:
             tell_and_requeue(cfg, interruption)
@@ -103,7 +105,7 @@ def train_and_test(cfg: CfgNode, process: Process, stop: StopSignals) -> None:
         log.error("ended: %s", error, extra=FILED_ONLY)  # the door shows it
         raise
     finally:
-        reporter.close()
+        reporter.close(failed=not is_done)
 
 
 @contextmanager

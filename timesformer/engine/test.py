@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,7 @@ def report(run: Testing, scores: Scores, checkpoint: str) -> None:
     values = {
         "split": "test_final",
         "checkpoint": checkpoint,
+        "command": shlex.join(sys.argv),
         "top1_acc": scores.accuracy(1),
         "top5_acc": scores.accuracy(5),
         "num_videos": len(scores.indices),
@@ -127,8 +129,6 @@ def report(run: Testing, scores: Scores, checkpoint: str) -> None:
         "num_views": dataset.num_views,
     }
     run.reporter.numbers("test_final", 0, values)
-    showing = build_showing(cfg, run.reporter, is_main=True)
-    show_predictions(showing, "test", 0, scores, dataset, run.scorer)
     log.info(
         "test: top-1 %(top1_acc).2f %%, top-5 %(top5_acc).2f %% of %(num_videos)d videos, "
         "%(num_views)d views each, %(num_failed)d unreadable",
@@ -149,6 +149,8 @@ def report(run: Testing, scores: Scores, checkpoint: str) -> None:
     )
     log.info("hardest classes: %s", ", ".join(hardest))
     write_failures(output / "failed_videos.csv", ((f.path, f.reason) for f in scores.failures))
+    showing = build_showing(cfg, run.reporter, is_main=True)
+    show_predictions(showing, "test", 0, scores, dataset, run.scorer)
     log.info("checkpoint:   %s", checkpoint)
     log.info("predictions:  %s", predictions)
     log.info("metrics:      %s", output / "metrics.jsonl")
@@ -165,13 +167,19 @@ def report_page(output: Path, predictions: Path) -> Path | str:
         return write_report(output, predictions)
     except UserError as error:
         log.warning("there is no report: %s", error)
-        return "none"
+    except Exception:  # a mistake of ours, after hours of somebody's test
+        log.exception("there is no report")
+    return "none"
 
 
 def say_what_next(cfg: CfgNode, videos: VideoList) -> None:
     """Commands that look further into what was trained, ready to be copied."""
-    source = cfg.TEST.CHECKPOINT_FILE_PATH or cfg.OUTPUT_DIR
-    video, weights = shlex.quote(videos.paths[0]), f"--checkpoint {shlex.quote(source)}"
+    words = ["--checkpoint", cfg.OUTPUT_DIR]
+    if file := cfg.TEST.CHECKPOINT_FILE_PATH:  # which may know of no config
+        config = "config.yaml" if cfg.TRAIN.ENABLE else "config_test.yaml"
+        words = ["--checkpoint", file, "--cfg", str(Path(cfg.OUTPUT_DIR, config))]
+    weights = shlex.join([*words, "--averaged"] if cfg.TEST.USE_EMA else words)
+    video = shlex.quote(videos.paths[0])
     log.info("look further, from the folder of the repository:")
     log.info("  python tools/predict.py %s %s", video, weights)
     log.info("  python tools/visualize.py attention %s %s", video, weights)

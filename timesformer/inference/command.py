@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from timesformer.annotations.places import IMAGE_EXTENSIONS, exists
 from timesformer.annotations.tree import find_videos
-from timesformer.checkpoints.atomic import replacing
+from timesformer.checkpoints.atomic import check_writable, writing
 from timesformer.datasets.batch import Failure
 from timesformer.errors import UnreadableVideo, UserError
 from timesformer.inference.arguments import predictor_of, split_off_overrides
@@ -73,10 +74,12 @@ def check(args: argparse.Namespace, paths: Sequence[str]) -> None:
         if is_wrong:
             raise UserError(f"{words}.")
     for name in ("windows", "stride", "seconds"):
-        if (value := getattr(args, name)) is not None and not value > 0:
-            raise UserError(f"--{name} is {value:g}, but must be above 0 seconds.")
+        if (value := getattr(args, name)) is not None and not 0 < value < math.inf:
+            raise UserError(f"--{name} is {value:g}, but must be above 0 seconds and finite.")
     if args.features and Path(args.out).suffix not in (".npz", ".safetensors"):
         raise UserError(f"--out is '{args.out}': features go to a .npz or .safetensors file.")
+    if args.out and not args.windows:  # which may go to a folder
+        check_writable(Path(args.out))
 
 
 def found(paths: Sequence[str]) -> list[str]:
@@ -127,42 +130,49 @@ def write_predictions(predictor: Predictor, videos: list[str], args: argparse.Na
     out = Path(args.out)
     num_views = predictor.dataset_of([]).num_views
     with gathered(predictor, videos, out, "scores") as (kept, reasons):
-        done = [video for video in videos if video in kept.places]
-        rows = dict(zip(done, kept.values(done), strict=True))
+        rows = dict(zip(kept.done, kept.values(), strict=True))
         results = [
-            predictor.prediction(video, rows[video], num_views)
-            if video in rows
+            predictor.prediction(video, rows[index], num_views)
+            if index in rows
             else Failure(video, reasons[video])
-            for video in videos
+            for index, video in enumerate(videos)
         ]
         text = as_text(results, format_for(args.format, out), args.top_k)
-        with replacing(out) as file:
+        with writing(out) as file:
             file.write(text.encode(errors="backslashreplace"))
     print("wrote", out)
     return len(reasons)
 
 
 def write_features(predictor: Predictor, videos: list[str], out: Path, what: str) -> int:
-    """``videos`` (n,) and ``features`` float32 (n, …); returns how many videos cannot be read."""
+    """``videos`` (n,), ``features`` float32 (n, …) and ``settings``, what they depend on, as JSON.
+
+    Returns how many videos cannot be read.
+    """
+    from timesformer.inference.kept import settings_of
+
     with gathered(predictor, videos, out, what) as (kept, reasons):
-        done = [video for video in videos if video in kept.places]
+        done = [videos[index] for index in kept.done]
         if not done:
             raise UserError("None of the videos can be read, as said above: nothing is written.")
-        values = kept.values(done)
-        with replacing(out) as file:
+        values = kept.values()
+        settings = json.dumps(settings_of(predictor.trained, what))
+        with writing(out) as file:
             if out.suffix == ".npz":
-                np.savez(file, videos=np.array(done, dtype=np.str_), features=values)
+                names = np.array(done, dtype=np.str_)
+                np.savez(file, videos=names, features=values, settings=np.array(settings))
             else:
-                file.write(as_safetensors(done, values))
+                file.write(as_safetensors(done, values, settings))
     print(f"wrote {out}: features {' x '.join(map(str, values.shape))}")
     return len(reasons)
 
 
-def as_safetensors(videos: list[str], values: np.ndarray) -> bytes:
-    """The tensor ``features``, and ``videos`` as JSON in the metadata."""
+def as_safetensors(videos: list[str], values: np.ndarray, settings: str) -> bytes:
+    """The tensor ``features``, and ``videos`` and ``settings`` as JSON in the metadata."""
     from safetensors.numpy import save
 
-    return save({"features": np.ascontiguousarray(values)}, {"videos": json.dumps(videos)})
+    about = {"videos": json.dumps(videos), "settings": settings}
+    return save({"features": np.ascontiguousarray(values)}, about)
 
 
 @contextmanager
@@ -175,34 +185,27 @@ def gathered(
     """
     from timesformer.inference.kept import KeptRows, settings_of
 
-    with KeptRows(out, settings_of(predictor.trained, what)) as kept:
-        waiting = [video for video in videos if video not in kept.places]
-        try:
-            reasons = gather(predictor, waiting, kept, what, known=len(videos) - len(waiting))
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"stopped: {len(kept.places)} of {len(videos)} videos are kept in {kept.folder}; "
-                "the same command continues"
-            ) from None
-        yield kept, reasons
+    asked = predictor.dataset_of(videos).videos
+    with KeptRows(out, settings_of(predictor.trained, what), asked) as kept:
+        yield kept, gather(predictor, videos, kept, what)
         kept.discard()
 
 
-def gather(
-    predictor: Predictor, videos: list[str], kept: KeptRows, what: str, known: int
-) -> dict[str, str]:
-    """Add the values of `videos` to `kept`; returns the reasons of those that cannot be read."""
+def gather(predictor: Predictor, videos: list[str], kept: KeptRows, what: str) -> dict[str, str]:
+    """Add the values that `kept` lacks; returns the reasons of videos that cannot be read."""
     reasons = {}
-    if known:
+    waiting = kept.waiting
+    dataset = predictor.dataset_of([videos[index] for index in waiting])
+    if known := len(videos) - len(waiting):
         print(f"{known} videos are known from before")
-    with progress(known + len(videos), "predict" if what == "scores" else "features") as bar:
+    with progress(len(videos), "predict" if what == "scores" else "features") as bar:
         bar.update(known)
-        for outcome in predictor.outcomes(predictor.dataset_of(videos), what) if videos else ():
+        for outcome in predictor.outcomes(dataset, what) if waiting else ():
             if outcome.values is None:
                 reasons[outcome.path] = outcome.reason
                 say(table(Failure(outcome.path, outcome.reason), 0))
             else:
-                kept.add(outcome.path, outcome.values)
+                kept.add(waiting[outcome.index], outcome.values)
             bar.update()
     return reasons
 
@@ -211,13 +214,18 @@ def write_timelines(
     predictor: Predictor, videos: list[str], args: argparse.Namespace, draw: Draw
 ) -> int:
     """A JSON file and a picture for each video; returns how many videos cannot be read."""
-    from timesformer.inference.kept import settings_of
+    from timesformer.inference.kept import content_of, settings_of
 
     asked = {"window": args.windows, "stride": args.stride, "top_k": args.top_k}
-    settings = settings_of(predictor.trained, "timeline") | asked
+    of_all = settings_of(predictor.trained, "timeline") | asked
     out = args.out or predictor.trained.folder / "timelines"
+    targets = timeline_files(videos, out)
+    for target in targets:
+        check_writable(target)
+        check_writable(target.with_suffix(".png"))
     failed = 0
-    for video, target in zip(videos, timeline_files(videos, out), strict=True):
+    for video, target in zip(videos, targets, strict=True):
+        settings = of_all | {"video": content_of(video)}
         if is_made(target, settings):
             print(target, "is there already")
             continue
@@ -242,11 +250,13 @@ def timeline_files(videos: list[str], out: str | Path) -> list[Path]:
 
 
 def is_made(out: Path, settings: dict[str, Any]) -> bool:
+    from timesformer.inference.kept import changed
+
     try:
-        written = json.loads(out.read_text())
-    except (OSError, ValueError):
-        return False
-    is_same = isinstance(written, dict) and written.get("settings") == settings
+        then = json.loads(out.read_text())["settings"]
+        is_same = not changed(then, settings)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False  # none, or the file of something else
     return is_same and out.with_suffix(".png").is_file()
 
 
@@ -261,11 +271,10 @@ def write_timeline(
 
         timeline = predictor.timeline(video, settings["window"], settings["stride"], tell=tell)
     print(as_lines(timeline))
-    out.parent.mkdir(parents=True, exist_ok=True)
     content = timeline_object(timeline, settings["top_k"]) | {"settings": settings}
     picture = out.with_suffix(".png")
     draw(picture, timeline)
-    with replacing(out) as file:  # the last: that it is there tells that both are
+    with writing(out) as file:  # the last: that it is there tells that both are
         file.write((json.dumps(content, indent=1) + "\n").encode())
     print("wrote", out, picture)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ class Trained:
 
     `cfg` is that of its training, frozen, with what was asked for instead and what this machine
     has. `class_names` has one name for each class, its number where nobody named it; `source` is
-    the checkpoint.
+    the checkpoint, `averaged` whether the weights are the running average in it.
     """
 
     cfg: CfgNode
@@ -42,6 +44,7 @@ class Trained:
     class_names: tuple[str, ...]
     source: str
     runtime: Runtime
+    averaged: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -52,6 +55,15 @@ class Trained:
         """Where what is made of the model goes by default: OUTPUT_DIR of its run, else here."""
         place = Path(self.source).parent
         return place.parent if place == files.folder(str(place.parent)) else Path()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hex digits that change with any weight, but not with where the checkpoint lies."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
 
 
 def load_trained(
@@ -84,7 +96,7 @@ def load_trained(
     model = build_model(cfg, pretrained=False)
     load_tested_weights(model, weights, cfg.TIMESFORMER.POS_EMBED_RESIZE)
     model.to(runtime.device).eval()
-    return Trained(cfg, model, names_of_classes(weights, cfg), str(source), runtime)
+    return Trained(cfg, model, names_of_classes(weights, cfg), str(source), runtime, averaged)
 
 
 def chosen_file(checkpoint: str | Path) -> str | Path:

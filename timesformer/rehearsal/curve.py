@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -75,7 +74,7 @@ class Curve:
         }
 
 
-def draw(curve: Curve, configured: float, path: Path) -> None:
+def draw(curve: Curve, configured: float, file: BinaryIO) -> None:
     """The curve as a PNG, with the suggestions and the rate of the config."""
     # Imported late: it costs a second. Without pyplot, which would look for a screen.
     from matplotlib.figure import Figure
@@ -98,4 +97,4 @@ def draw(curve: Curve, configured: float, path: Path) -> None:
     axes.set(xlabel="learning rate (SOLVER.BASE_LR)", ylabel="loss")
     axes.grid(which="major", alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    figure.savefig(file, format="png", dpi=120)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from fvcore.common.config import CfgNode
 
+from timesformer.checkpoints.atomic import hindrance_of
 from timesformer.datasets.video import VideoDataset
 from timesformer.distributed.launch import plan_run
 from timesformer.distributed.process import Process
@@ -63,7 +64,11 @@ def dry_run(cfg: CfgNode) -> str:
     Raises:
         UserError: what would stop the run at its start or in its first steps.
     """
-    check_writable("OUTPUT_DIR", Path(cfg.OUTPUT_DIR))
+    folder = cfg.OUTPUT_DIR
+    if hindrance := hindrance_of(Path(folder)):
+        raise UserError(
+            f"OUTPUT_DIR: the folder {folder} cannot be written to, because of {hindrance}"
+        )
     lines: dict[str, str] = {}
     if cfg.TRAIN.ENABLE and (checkpoint := own_checkpoint(cfg)):
         lines["would continue"] = f"{checkpoint}; the times below are from the start"
@@ -77,13 +82,6 @@ def dry_run(cfg: CfgNode) -> str:
     lines["whole run"] = f"about {spelt(seconds)}, as far as two steps can tell"
     lines["would write"] = f"{', '.join(outputs(cfg))} in {cfg.OUTPUT_DIR}; nothing was written"
     return "\n".join(f"{f'{name}:':<16}{words}" for name, words in lines.items())
-
-
-def check_writable(key: str, folder: Path) -> None:
-    """UserError if the folder could not be made, or written to."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise UserError(f"{key}: the folder {folder} cannot be written to, because of {there}")
 
 
 def try_training(run: Training, lines: dict[str, str]) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fvcore.common.config import CfgNode
 
+from timesformer.checkpoints.atomic import writing
 from timesformer.engine.step import Training, train_step
 from timesformer.errors import UserError
 from timesformer.evaluation.metrics import summarize
@@ -18,6 +19,7 @@ from timesformer.profiling.alone import full_steps
 from timesformer.progress import progress
 from timesformer.rehearsal.curve import Curve, draw
 from timesformer.rehearsal.stage import built, first_step_for_ever, stage
+from timesformer.visualization.files import named
 
 MEMORY = 0.9  # of the running mean that tells whether the loss has run away
 FAR = 4.0  # times the best one, from which it has
@@ -44,18 +46,16 @@ def find_lr(
             f"--from {lowest:g}, --to {highest:g} and --steps {steps}: the first must be above 0 "
             "and below the second, and there must be at least 10 steps."
         )
-    files = [out.with_name(f"{out.name}.{ending}") for ending in ("png", "json")]
+    picture, points = named(out, ".png", ".json")
     with stage(cfg) as staged:
         run = built(staged)
         sizes = full_steps(run) if fresh_clips else repeat(first_step_for_ever(run))
         curve = range_test(run, sizes, lowest=lowest, highest=highest, steps=steps)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        draw(curve, cfg.SOLVER.BASE_LR, files[0])
-        files[1].write_text(json.dumps(curve.as_json(), indent=1))
-    except OSError as error:
-        raise UserError(f"'{out}' cannot be written ({error}): name another --out.") from error
-    return "\n".join([*words(curve, cfg), *(f"wrote {file}" for file in files)])
+    with writing(picture) as file:
+        draw(curve, cfg.SOLVER.BASE_LR, file)
+    with writing(points) as file:
+        file.write(json.dumps(curve.as_json(), indent=1).encode())
+    return "\n".join([*words(curve, cfg), f"wrote {picture}", f"wrote {points}"])
 
 
 def range_test(

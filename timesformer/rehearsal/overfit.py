@@ -15,13 +15,14 @@ from timesformer.progress import progress
 from timesformer.rehearsal.stage import built, changed, first_step_for_ever, stage
 
 ENOUGH = 0.01  # loss
+USUAL_STEPS = 300
 
 # What would make every step another one, or keep the loss from 0. The value is the one without.
 OFF = {"MIXUP.ENABLED": False, "MODEL.LABEL_SMOOTHING": 0.0, "AUG.RE_PROB": 0.0}
 RANDOM = (_DropoutNd, DropPath, Attention)  # whose randomness ends with their training mode
 
 
-def overfit_one_batch(cfg: CfgNode, steps: int) -> str:
+def overfit_one_batch(cfg: CfgNode, steps: int | None = None) -> str:
     """Train on the clips of the run's first step, again and again; how it went, in words.
 
     They are sampled and augmented once. Mixing, label smoothing, erasing and dropout are left out;
@@ -30,6 +31,7 @@ def overfit_one_batch(cfg: CfgNode, steps: int) -> str:
     Raises:
         UserError: after `steps` the loss is not near 0; or the run cannot start.
     """
+    steps = USUAL_STEPS if steps is None else steps
     if steps < 1:
         raise UserError(f"--steps is {steps}: use at least 1.")
     with stage(cfg) as staged:

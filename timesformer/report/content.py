@@ -232,6 +232,11 @@ class Report:
         paths = [self.run.videos[i] for i in failed]
         return [(path, self.run.failures.get(path, "not noted")) for path in paths]
 
+    def noted_command(self) -> str:
+        """The command line of the test; '' where it was started by another program."""
+        noted = str(self.run.history.test.get("command", ""))
+        return f"python {noted}" if "run_net.py" in noted else ""
+
     def command(self) -> str:
         file = self.run.settings.file
         return "" if file is None else f"python tools/run_net.py --cfg {shlex.quote(str(file))}"

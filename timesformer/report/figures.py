@@ -21,6 +21,7 @@ from timesformer.report.statistics import (
     averages,
     wilson,
 )
+from timesformer.writers.names import for_plotly, shortened
 
 Figure = dict[str, Any]
 Numbers = Sequence[float] | Floats
@@ -60,23 +61,19 @@ def axis(title: str, **more: Any) -> Figure:
     return {"title": {"text": title, "standoff": 8}} | look | more
 
 
-def text(name: str) -> str:
-    """A name as plotly shows it: it would take <b> or <a> in it for its own."""
-    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def axis_names(names: Sequence[str]) -> list[str]:
     """Names short enough for an axis, each once."""
-    short = [n if len(n) <= LONGEST_NAME else n[: LONGEST_NAME - 1] + "…" for n in names]
+    short = [shortened(name, LONGEST_NAME) for name in names]
     times = Counter(short)
     return [
-        text(f"{name} ({number})" if times[name] > 1 else name) for number, name in enumerate(short)
+        for_plotly(f"{name} ({number})" if times[name] > 1 else name)
+        for number, name in enumerate(short)
     ]
 
 
 def line(x: Numbers, y: Numbers, name: str, colour: str, **more: Any) -> Figure:
     look = {"type": "scatter", "mode": "lines", "line": {"color": colour, "width": 2}}
-    return look | {"x": rounded(x), "y": rounded(y), "name": text(name)} | more
+    return look | {"x": rounded(x), "y": rounded(y), "name": for_plotly(name)} | more
 
 
 def rounded(values: Numbers) -> list[float]:
@@ -289,7 +286,7 @@ def stacked(names: Sequence[str], parts: Mapping[str, Sequence[int]]) -> Figure:
         {
             "type": "bar",
             "orientation": "h",
-            "name": text(title),
+            "name": for_plotly(title),
             "x": list(numbers),
             "y": axis_names(names),
             "marker": {"color": colour},

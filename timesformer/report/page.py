@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import timesformer
-from timesformer.checkpoints.atomic import replacing
+from timesformer.checkpoints.atomic import writing
 from timesformer.errors import UserError
 from timesformer.report.words import count, percent, signed
 
@@ -73,11 +73,7 @@ def save(path: Path, page: str) -> Path:
     Raises:
         UserError: it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
-            # Names of files may hold bytes that are no UTF-8.
-            file.write(page.encode("utf-8", errors="backslashreplace"))
-    except OSError as error:
-        raise UserError(f"the report {path} cannot be written ({error}).") from error
+    with writing(path) as file:
+        # Names of files may hold bytes that are no UTF-8.
+        file.write(page.encode(errors="backslashreplace"))
     return path

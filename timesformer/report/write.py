@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from timesformer.checkpoints.atomic import check_writable
 from timesformer.errors import UserError
 from timesformer.report.comparison import Comparison
 from timesformer.report.content import Report
@@ -31,8 +32,10 @@ def write_report(
     Raises:
         UserError: there are no predictions, a file is broken, or the page cannot be written.
     """
-    report = Report(read_run(output_dir, predictions))
-    return save(out or output_dir / "report.html", render("report.html", report=report))
+    run = read_run(output_dir, predictions)
+    out = out or output_dir / "report.html"
+    check_writable(out)  # before videos are read
+    return save(out, render("report.html", report=Report(run)))
 
 
 def write_comparison(output_dirs: Sequence[Path], out: Path) -> Path:
@@ -45,5 +48,6 @@ def write_comparison(output_dirs: Sequence[Path], out: Path) -> Path:
     for folder, place in zip(output_dirs, places, strict=True):
         if places.count(place) > 1:
             raise UserError(f"{folder} is named twice. Compare a run with another one.")
+    check_writable(out)
     comparison = Comparison([read_run(folder) for folder in output_dirs])
     return save(out, render("comparison.html", comparison=comparison))

@@ -38,7 +38,7 @@ def add_attention(commands: Commands) -> None:
     parser.add_argument("video", metavar="VIDEO", help="a file, or what else data sets can open")
     add_model(parser)
     add = parser.add_argument
-    add("--class", dest="class_name", metavar="NAME", help="to explain (the predicted one)")
+    add("--class", dest="class_name", metavar="NAME", help="to explain (what that view predicts)")
     add("--raw", action="store_true", help="single heads instead: all, or those of --layer")
     add("--layer", type=int, metavar="L", help="of --raw, from 0; -1 is the last (all)")
     add("--head", type=int, metavar="H", help="of --raw, from 0 (all)")

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from timesformer.checkpoints.atomic import writing
 from timesformer.datasets.build import normalizer
 from timesformer.errors import UserError
 from timesformer.interpretation.attention import RawAttention, raw_attention, relevance, rollout
 from timesformer.registry import closest
-from timesformer.visualization.files import named, short, write_film, writing
+from timesformer.visualization.files import named, short, write_film
 from timesformer.visualization.heat import Heat, Study, film, moment, sheet
 from timesformer.visualization.views import middle_view
 
@@ -64,11 +65,12 @@ def show_attention(
 
     Args:
         video: what the data sets can open.
-        class_name: the class to explain, or its number; by default the one that is predicted.
+        class_name: the class to explain, or its number; by default what this view alone predicts.
 
     Raises:
         UserError: unreadable, no such class, a model without attention, or not to be written.
     """
+    files = named(out, ".mp4", ".png")
     names = predictor.trained.class_names
     chosen = None if class_name is None else label_of(class_name, names)
     view = view_of(video, predictor)
@@ -80,7 +82,7 @@ def show_attention(
     }
     heats = [Heat(title, row.patches[0].numpy(force=True)) for title, row in rows.items()]
     study = Study(heading(video, predictor, view), view.frames, heats)
-    return save(study, out, columns=3, side=SIDE, whole=True)
+    return save(study, files, columns=3, side=SIDE, whole=True)
 
 
 def show_raw(
@@ -100,6 +102,7 @@ def show_raw(
     Raises:
         UserError: as `show_attention`, or no such layer or head.
     """
+    files = named(out, ".mp4", ".png")
     view = view_of(video, predictor)
     layers = None if layer is None else [layer]
     seen = list(raw_attention(predictor.trained.model, view.clip, layers))
@@ -112,7 +115,7 @@ def show_raw(
     study = Study(words, view.frames, heats)
     of_a_layer = len(heads) * len({each.name for each in seen})
     columns = of_a_layer if of_a_layer <= MAX_COLUMNS else len(heads)
-    return save(study, out, columns=columns, side=SIDE // 2, whole=layer is not None)
+    return save(study, files, columns=columns, side=SIDE // 2, whole=layer is not None)
 
 
 def raw_heat(raw: RawAttention, head: int) -> Heat:
@@ -160,14 +163,14 @@ def heading(video: str | Path, predictor: Predictor, view: View) -> tuple[str, .
     share = 100 * view.probabilities[view.predicted].item()
     scheme = trained.model.geometry.get("attention_type", "")
     return (
-        f"{Path(video).name}, {view.place}: predicted '{name}', {share:.1f} %",
+        f"{Path(video).name}, {view.place}; this view alone: '{name}', {share:.1f} %",
         f"{short(trained.source)}, {scheme}",
     )
 
 
-def save(study: Study, out: str | Path, *, columns: int, side: int, whole: bool) -> list[Path]:
+def save(study: Study, files: list[Path], *, columns: int, side: int, whole: bool) -> list[Path]:
     """Write the film and, for `whole`, the sheet of all frames, or else of the middle one."""
-    path_of_film, path_of_sheet = named(out, ".mp4", ".png")
+    path_of_film, path_of_sheet = files
     if len(study.heats) <= SIDE_BY_SIDE:
         columns = 1 + len(study.heats)
     rate = max(Fraction(FRAMES_PER_SECOND), Fraction(len(study.frames), LONGEST_FILM))
@@ -178,4 +181,4 @@ def save(study: Study, out: str | Path, *, columns: int, side: int, whole: bool)
         picture = moment(study, len(study.frames) // 2, columns=columns, side=side)
     with writing(path_of_sheet) as file:
         picture.save(file, format="PNG")
-    return [path_of_film, path_of_sheet]
+    return files

@@ -10,11 +10,12 @@ import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from timesformer.writers.names import printable
 
 MAX_FRAMES = 8  # of a strip; of more, evenly spaced ones are shown
 TILE_HEIGHT = 112  # pixels
@@ -52,24 +53,25 @@ class Strip:
     frames: np.ndarray
 
 
-def save_png(path: Path | BinaryIO, strips: Sequence[Strip]) -> None:
+def save_png(file: BinaryIO, strips: Sequence[Strip]) -> None:
     """All strips below each other, captions above them."""
     pictures = [_join(strip.frames) for strip in strips]
     font = ImageFont.load_default(13)
     widths = [picture.width for picture in pictures]
-    widths += [int(font.getlength(strip.caption)) for strip in strips]
+    captions = [printable(strip.caption) for strip in strips]
+    widths += [int(font.getlength(caption)) for caption in captions]
     height = sum(CAPTION_HEIGHT + picture.height + GAP for picture in pictures)
     sheet = Image.new("RGB", (max(widths) + 2 * GAP, height + GAP), "white")
     draw = ImageDraw.Draw(sheet)
     top = GAP
-    for strip, picture in zip(strips, pictures, strict=True):
-        draw.text((GAP, top), strip.caption, fill="black", font=font)
+    for caption, picture in zip(captions, pictures, strict=True):
+        draw.text((GAP, top), caption, fill="black", font=font)
         sheet.paste(picture, (GAP, top + CAPTION_HEIGHT))
         top += CAPTION_HEIGHT + picture.height + GAP
-    sheet.save(path, format="PNG")
+    sheet.save(file, format="PNG")
 
 
-def save_html(path: Path, strips: Sequence[Strip], *, title: str, note: str) -> None:
+def save_html(file: BinaryIO, strips: Sequence[Strip], *, title: str, note: str) -> None:
     """A page that holds its pictures itself; `note` may have several lines."""
     figures = "\n".join(
         f"<figure><figcaption>{html.escape(strip.caption)}</figcaption>"
@@ -79,7 +81,7 @@ def save_html(path: Path, strips: Sequence[Strip], *, title: str, note: str) -> 
     )
     page = _PAGE.format(title=html.escape(title), note=html.escape(note), figures=figures)
     # Names of files may hold bytes that are no UTF-8.
-    path.write_text(page, encoding="utf-8", errors="backslashreplace")
+    file.write(page.encode(errors="backslashreplace"))
 
 
 def _data_uri(frames: np.ndarray) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from timesformer.checkpoints.atomic import writing
 from timesformer.errors import UserError
 from timesformer.visualization.features import (
     NEIGHBOURS,
@@ -21,8 +21,8 @@ from timesformer.visualization.features import (
     neighbour_accuracy,
     predictions,
 )
-from timesformer.visualization.files import named, short, writing
-from timesformer.visualization.timeline import plain
+from timesformer.visualization.files import named, short
+from timesformer.writers.names import for_matplotlib, for_plotly, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SEED = 0
 FEWEST = 4
 MOST_IN_LEGEND = 30  # classes
+LONGEST_NAME = 32  # there
 MANY = 3000  # points, from which on a page draws them on the graphics card
 
 
@@ -96,7 +97,7 @@ def show_embeddings(
     with writing(picture) as file:
         draw(plane).savefig(file, format="png", dpi=110)
     with writing(page) as file:
-        file.write(as_page(plane).encode(errors="backslashreplace"))
+        file.write(as_page(plane).encode())
     return [picture, page, *([] if features_file else [kept])]
 
 
@@ -163,11 +164,12 @@ def draw(plane: Plane) -> Figure:
     for label, colour in colours(plane).items():
         for is_right, marker in ((True, "o"), (False, "x")):
             x, y = plane.points[plane.where(label, is_right)].T
-            name = plain(plane.name_of(label)) if is_right else None
-            axes.scatter(x, y, s=size, color=colour, marker=marker, label=name, linewidths=1)
+            name = for_matplotlib(shortened(plane.name_of(label), LONGEST_NAME))
+            shown = name if is_right else None
+            axes.scatter(x, y, s=size, color=colour, marker=marker, label=shown, linewidths=1)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title("\n".join(plane.lines).replace("$", r"\$"), fontsize=10, loc="left")
+    axes.set_title("\n".join(map(for_matplotlib, plane.lines)), fontsize=10, loc="left")
     axes.set_xlabel("a cross: the head says another class; axes have no meaning", fontsize=9)
     if len(plane.present) <= MOST_IN_LEGEND:
         figure.legend(loc="outside right upper", frameon=False, fontsize=9)
@@ -184,10 +186,12 @@ def as_page(plane: Plane) -> str:
     for label, colour in colours(plane).items():
         shown = plane.where(label, True) + plane.where(label, False)
         said = plane.predictions[shown].tolist()
-        videos = [plane.videos[index] for index in shown]
-        words = [[escape(v), escape(plane.name_of(k))] for v, k in zip(videos, said, strict=True)]
+        name = for_plotly(plane.name_of(label))
+        words = [
+            [for_plotly(plane.videos[index]), name, for_plotly(plane.name_of(k))]
+            for index, k in zip(shown, said, strict=True)
+        ]
         symbols = ["circle" if label in (k, UNKNOWN) else "x" for k in said]
-        name = escape(plane.name_of(label))
         figure.add_trace(
             kind(
                 x=plane.points[shown, 0],
@@ -196,12 +200,12 @@ def as_page(plane: Plane) -> str:
                 name=name,
                 customdata=words,
                 marker={"color": colour, "symbol": symbols, "size": 7},
-                hovertemplate=f"%{{customdata[0]}}<br>class {name}<br>"
-                "the head says %{customdata[1]}<extra></extra>",
+                hovertemplate="%{customdata[0]}<br>class %{customdata[1]}<br>"
+                "the head says %{customdata[2]}<extra></extra>",
             )
         )
     figure.update_layout(
-        title={"text": "<br>".join(map(escape, plane.lines)), "font": {"size": 14}},
+        title={"text": "<br>".join(map(for_plotly, plane.lines)), "font": {"size": 14}},
         template="plotly_white",
         xaxis={"visible": False},
         yaxis={"visible": False, "scaleanchor": "x"},

@@ -5,12 +5,14 @@ n videos, D width of the features, K classes.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +20,11 @@ import torch
 from torch import nn
 
 from timesformer.annotations.table import VideoList
+from timesformer.checkpoints.atomic import writing
 from timesformer.datasets.build import read_list, video_dataset
 from timesformer.datasets.video import EvaluationViews
 from timesformer.errors import UserError
 from timesformer.progress import progress
-from timesformer.visualization.files import writing
 
 if TYPE_CHECKING:
     from timesformer.inference.kept import KeptRows
@@ -66,8 +68,10 @@ def features_of(predictor: Predictor, split: str, file: str | None, out: Path) -
     """Read from `file` if there is one, else computed of a split of the data, and kept in `out`."""
     if file is not None:
         return load_features(Path(file), predictor.trained, split)
+    from timesformer.inference.kept import settings_of
+
     features = compute_features(predictor, split, out)
-    save_features(out, features)
+    save_features(out, features, settings_of(predictor.trained, "cls"))
     return features
 
 
@@ -86,27 +90,19 @@ def compute_features(predictor: Predictor, split: str, out: Path) -> Features:
     cfg = predictor.trained.cfg
     name = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
     videos = read_list(name, cfg, split)
-    settings = settings_of(predictor.trained, "cls") | {"videos": videos.fingerprint()}
-    with KeptRows(out, settings) as kept:
-        try:
-            gather(predictor, name, videos, kept)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"stopped: {len(kept.places)} of {len(videos)} videos are kept in {kept.folder}; "
-                "the same command continues"
-            ) from None
-        done = sorted(map(int, kept.places))
-        if not done:
+    with KeptRows(out, settings_of(predictor.trained, "cls"), videos) as kept:
+        gather(predictor, name, videos, kept)
+        if not kept.done:
             raise UserError("None of the videos can be read: there are no features.")
-        values = np.array(kept.values([str(index) for index in done]))
+        values = np.array(kept.values())
+        known = videos.select(np.array(kept.done))
         kept.discard()
-    known = videos.select(np.array(done))
     return Features(list(known.paths), values, known.labels, known.spans)
 
 
 def gather(predictor: Predictor, name: str, videos: VideoList, kept: KeptRows) -> None:
-    """Add the features of those that are not there yet, by their place in the list."""
-    waiting = [index for index in range(len(videos)) if str(index) not in kept.places]
+    """Add the features of those that are not there yet."""
+    waiting = kept.waiting
     rest = videos.select(np.array(waiting, dtype=np.int64))
     dataset = video_dataset(name, predictor.trained.cfg, "test", rest)
     assert isinstance(dataset, EvaluationViews)
@@ -116,14 +112,14 @@ def gather(predictor: Predictor, name: str, videos: VideoList, kept: KeptRows) -
             if outcome.values is None:
                 log.warning("without %s: %s", outcome.path, outcome.reason)
             else:
-                kept.add(str(waiting[outcome.index]), outcome.values)
+                kept.add(waiting[outcome.index], outcome.values)
             bar.update()
 
 
-def save_features(path: Path, features: Features) -> None:
+def save_features(path: Path, features: Features, settings: dict[str, Any]) -> None:
     """As tools/predict.py does, with ``labels`` and, where there are any, ``spans``."""
     arrays = {"videos": np.array(features.videos, dtype=np.str_), "features": features.values}
-    arrays["labels"] = features.labels
+    arrays |= {"labels": features.labels, "settings": np.array(json.dumps(settings))}
     if features.spans is not None:
         arrays["spans"] = features.spans
     with writing(path) as file:
@@ -136,25 +132,77 @@ def load_features(path: Path, trained: Trained, split: str) -> Features:
     Where it has no labels, they are those that the list of `split` has for the same paths.
 
     Raises:
-        UserError: it cannot be read, or holds something else.
+        UserError: it cannot be read, holds something else, or features of another checkpoint.
     """
+    arrays = arrays_in(path)
+    check_arrays(path, arrays, num_classes=len(trained.class_names))
+    check_origin(path, arrays.get("settings"), trained)
+    videos = [str(video) for video in arrays["videos"]]
+    labels = arrays.get("labels")
+    if labels is None:
+        labels = labels_in_list(videos, trained, split)
+    values = arrays["features"].astype(np.float32, copy=False)
+    return Features(videos, values, labels.astype(np.int64, copy=False), arrays.get("spans"))
+
+
+def arrays_in(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ValueError("it is a single array, as in a .npy file")
+        with file:
+            return dict(file)
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"'{path}' cannot be read as an npz of features ({error}).") from error
+
+
+def check_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]], num_classes: int) -> None:
+    """UserError if they are not `Features` of `num_classes` classes, as they are written."""
     if not {"videos", "features"} <= arrays.keys() or arrays["features"].ndim != 2:
         raise UserError(
             f"'{path}' holds no features of videos (n, D): write them with tools/predict.py "
             "--features cls --out FILE.npz."
         )
+    n, width = arrays["features"].shape
+    known = {"videos": ("U", (n,)), "features": ("f", (n, width))}
+    known |= {"labels": ("iu", (n,)), "spans": ("f", (n, 2))}
+    words = {"U": "text", "f": "floating point", "iu": "integers"}
+    for name in known.keys() & arrays.keys():
+        array, (kinds, shape) = arrays[name], known[name]
+        if array.dtype.kind not in kinds or array.shape != shape:
+            raise UserError(
+                f"'{path}' holds {name} {array.dtype} {array.shape}, but for {n} features they "
+                f"must be {words[kinds]} {shape}."
+            )
     if not np.isfinite(arrays["features"]).all():
         raise UserError(f"'{path}' holds features that are not finite numbers.")
-    videos = [str(video) for video in arrays["videos"]]
-    labels = arrays.get("labels")
-    if labels is None:
-        labels = labels_in_list(videos, trained, split)
-    return Features(videos, arrays["features"], labels, arrays.get("spans"))
+    labels = arrays.get("labels", np.zeros(0))
+    if not ((labels >= UNKNOWN) & (labels < num_classes)).all():
+        raise UserError(
+            f"'{path}' holds labels from {labels.min()} to {labels.max()}, but this checkpoint "
+            f"knows the classes 0 to {num_classes - 1} ({UNKNOWN} is for an unknown one)."
+        )
+
+
+def check_origin(path: Path, settings: npt.NDArray[Any] | None, trained: Trained) -> None:
+    """UserError if the features are of other weights; the log says what else is not the same."""
+    from timesformer.inference.kept import changed, settings_of
+
+    if settings is None:
+        log.warning("'%s' does not say of which checkpoint its features are", path)
+        return
+    try:
+        then = json.loads(str(settings))
+        others = changed(then, settings_of(trained, "cls"))
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"'{path}' does not say what its features are of ({error}).") from error
+    if "set of weights" in others:
+        raise UserError(
+            f"'{path}' holds features of other weights ({then.get('checkpoint')}) than those of "
+            f"{trained.source}: compute them again, without --features."
+        )
+    if others:
+        log.warning("the features in '%s' are of another %s", path, ", another ".join(others))
 
 
 def labels_in_list(videos: list[str], trained: Trained, split: str) -> npt.NDArray[np.int64]:
@@ -232,7 +280,7 @@ def neighbour_accuracy(features: Features) -> float:
         rows = np.arange(len(cosines))
         cosines[rows, start + rows] = -np.inf  # a video has no vote on itself
         others = min(NEIGHBOURS, len(known) - 1)
-        order = np.argsort(-cosines, axis=1, kind="stable")[:, :others]
+        order = torch.from_numpy(cosines).topk(others).indices.numpy()  # the nearest first
         votes = [majority(row.tolist()) for row in labels[order]]
         right += int((np.array(votes) == labels[start : start + AT_ONCE]).sum())
     return right / len(known)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,35 +11,29 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from timesformer.checkpoints.atomic import replacing
+from timesformer.checkpoints.atomic import check_writable, writing
 from timesformer.errors import UserError
 
 
 def named(out: str | Path, *endings: str) -> list[Path]:
-    """`out` with each ending, whether it has one of them or not: ``a.b`` stays a name."""
+    """`out` with each ending, whether it has one of them or not: ``a.b`` stays a name.
+
+    Raises:
+        UserError: there is no name in it, or one of the files could not be written.
+    """
     path = Path(out)
+    if path.name in ("", ".."):
+        raise UserError(f"--out is the folder '{out}': add the name of the files to write.")
     stem = path.with_suffix("") if path.suffix in endings else path
-    return [stem.with_name(f"{stem.name}{ending}") for ending in endings]
+    paths = [stem.with_name(f"{stem.name}{ending}") for ending in endings]
+    for each in paths:
+        check_writable(each)
+    return paths
 
 
 def short(source: str) -> str:
     """The end of a path, enough to know a checkpoint by: ``run/checkpoints/file``."""
     return "/".join(Path(source).parts[-3:])
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[io.BufferedWriter]:
-    """A file to write to, which becomes `path` at the end; makes its folder.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
-            yield file
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be written ({error}): name another --out.") from error
 
 
 def write_film(path: Path, frames: Iterable[np.ndarray], fps: Fraction) -> None:

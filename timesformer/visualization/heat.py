@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from timesformer.visualization.contact_sheet import evenly_spaced
+from timesformer.writers.names import printable
 
 # Perceptually uniform, dark where there is nothing: what matplotlib calls inferno. RGB.
 COLOURS = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)
@@ -160,6 +161,7 @@ def draw_scale(canvas: Image.Image, left: int, top: int, width: int, most: float
 
 def write(canvas: Image.Image, left: int, top: int, text: str, width: int) -> None:
     """A line of text, cut where it is wider than `width` pixels."""
+    text = printable(text)
     length = font().getlength(text)
     if length > width:
         text = text[: int(len(text) * width / length)]

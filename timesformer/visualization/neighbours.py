@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from timesformer.checkpoints.atomic import writing
 from timesformer.errors import UnreadableVideo, UserError
 from timesformer.visualization.contact_sheet import Strip, save_png
 from timesformer.visualization.features import (
@@ -20,7 +21,7 @@ from timesformer.visualization.features import (
     features_of,
     nearest,
 )
-from timesformer.visualization.files import named, writing
+from timesformer.visualization.files import named
 from timesformer.visualization.views import middle_view
 
 if TYPE_CHECKING:

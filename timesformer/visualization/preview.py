@@ -15,6 +15,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
+from timesformer.checkpoints.atomic import writing
 from timesformer.datasets.batch import Item, collate
 from timesformer.datasets.build import build_dataset, train_input
 from timesformer.datasets.on_device import Normalizer
@@ -22,6 +23,7 @@ from timesformer.datasets.sampler import Request, TrainSampler
 from timesformer.datasets.video import EvaluationViews, VideoDataset
 from timesformer.errors import UserError
 from timesformer.visualization.contact_sheet import Strip, evenly_spaced, save_html, save_png
+from timesformer.visualization.files import named
 
 log = logging.getLogger("timesformer")
 
@@ -40,21 +42,18 @@ def preview(cfg: CfgNode, split: str, *, num_videos: int, epoch: int, out: Path)
         UserError: the data set cannot be built, one of the videos cannot be read, or `out` cannot
             be written.
     """
+    picture, page = named(out, ".png", ".html")
     name = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
     dataset = build_dataset(name, cfg, split)
     if isinstance(dataset, EvaluationViews):
         strips = list(evaluation_strips(cfg, dataset, num_videos))
     else:
         strips = list(training_strips(cfg, dataset, num_videos, epoch))
-    stem = out.with_suffix("") if out.suffix in (".png", ".html") else out
-    paths = [stem.with_name(f"{stem.name}{ending}") for ending in (".png", ".html")]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        save_png(paths[0], strips)
-        save_html(paths[1], strips, title=f"{name}, {split}", note=describe(cfg, dataset))
-    except OSError as error:
-        raise UserError(f"'{out}' cannot be written ({error}): name another --out.") from error
-    return paths
+    with writing(picture) as file:
+        save_png(file, strips)
+    with writing(page) as file:
+        save_html(file, strips, title=f"{name}, {split}", note=describe(cfg, dataset))
+    return [picture, page]
 
 
 def training_strips(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from timesformer.visualization.files import writing
+from timesformer.checkpoints.atomic import writing
+from timesformer.writers.names import for_matplotlib, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,11 +39,10 @@ def draw(timeline: Timeline) -> Figure:
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     strip, curves = figure.subplots(2, 1, sharex=True, height_ratios=[1, 5])
-    shown = likeliest(timeline)
-    colours = dict(zip(shown, COLOURS, strict=False))
+    colours = dict(zip(likeliest(timeline), COLOURS, strict=False))
     draw_strip(strip, timeline, colours)
     draw_curves(curves, timeline, colours)
-    figure.suptitle(plain(Path(timeline.path).name), fontsize=11, x=0.01, ha="left")
+    figure.suptitle(shown(Path(timeline.path).name), fontsize=11, x=0.01, ha="left")
     legend_below = curves.get_legend_handles_labels()
     figure.legend(*legend_below, loc="outside right upper", frameon=False, fontsize=9)
     return figure
@@ -79,7 +79,7 @@ def draw_curves(axes: Axes, timeline: Timeline, colours: dict[int, str]) -> None
             centres,
             100 * timeline.probabilities[:, label],
             color=colour,
-            label=plain(timeline.names[label]),
+            label=shown(timeline.names[label]),
             marker=marker,
             markersize=3.5,
         )
@@ -92,7 +92,5 @@ def draw_curves(axes: Axes, timeline: Timeline, colours: dict[int, str]) -> None
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def plain(words: str) -> str:
-    """`words` without what matplotlib would take for mathematics, and not too long."""
-    short = words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1] + "…"
-    return short.replace("$", r"\$")
+def shown(name: str) -> str:
+    return for_matplotlib(shortened(name, LONGEST_NAME))

@@ -58,5 +58,5 @@ class Writer:
     def results(self, config: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """The end: what the config sets, and the last numbers, as ``test_final/top1_acc``."""
 
-    def close(self) -> None:
-        """Wait until all is written."""
+    def close(self, *, failed: bool = False) -> None:
+        """Wait until all is written; `failed` if the run did not get to its end."""

@@ -32,5 +32,5 @@ class JsonLines(Writer):
         self._file.write(simplejson.dumps(record, ignore_nan=True) + "\n")
         self._file.flush()
 
-    def close(self) -> None:
+    def close(self, *, failed: bool = False) -> None:
         self._file.close()

@@ -105,8 +105,9 @@ class MLflow(Writer):
         while self._pending and self._pending[0].done():
             self._pending.popleft().result()
 
-    def close(self) -> None:
-        self._later(self._client.set_terminated, self._run_id)
+    def close(self, *, failed: bool = False) -> None:
+        status = "FAILED" if failed else "FINISHED"
+        self._later(self._client.set_terminated, self._run_id, status)
         try:
             while self._pending:
                 self._pending.popleft().result()

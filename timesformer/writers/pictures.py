@@ -12,11 +12,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from timesformer.writers.interface import Picture
+from timesformer.writers.names import for_matplotlib, printable, shortened
 
 SMALLEST_SIDE = 192  # pixels, to which small clips are enlarged
 LINE = 16  # pixels of a line of words
 SIZE = 12  # of its letters
 SLOWEST, FASTEST = 1, 20  # frames per second
+LONGEST_NAME = 32  # of a class beside a matrix
 MOST_NUMBERED, MOST_NAMED = 15, 60  # classes, whose cells have numbers, and who have names
 
 
@@ -46,7 +48,7 @@ def captioned(frame: np.ndarray, words: str) -> Image.Image:
     height, width = frame.shape[:2]
     factor = -(-SMALLEST_SIDE // min(height, width))
     size = width * factor, height * factor
-    lines = wrapped(words, size[0])
+    lines = wrapped(printable(words), size[0])
     canvas = Image.new("RGB", (size[0], size[1] + LINE * len(lines)), "white")
     canvas.paste(Image.fromarray(frame).resize(size, Image.Resampling.NEAREST))
     draw = ImageDraw.Draw(canvas)
@@ -86,8 +88,9 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Picture:
     axes.set(xlabel="predicted", ylabel="true")
     if num_classes <= MOST_NAMED:
         places = range(num_classes)
-        axes.set_xticks(places, class_names, rotation=90)
-        axes.set_yticks(places, class_names)
+        names = [for_matplotlib(shortened(name, LONGEST_NAME)) for name in class_names]
+        axes.set_xticks(places, names, rotation=90)
+        axes.set_yticks(places, names)
     if num_classes <= MOST_NUMBERED:
         for (row, column), count in np.ndenumerate(counts):
             color = "white" if shares[row, column] > 0.5 else "black"

@@ -75,8 +75,8 @@ class Reporter(Silent):
         ) as bar:
             yield bar
 
-    def close(self) -> None:
-        self._all(lambda writer: writer.close())
+    def close(self, *, failed: bool = False) -> None:
+        self._all(lambda writer: writer.close(failed=failed))
 
     def _all(self, tell: Callable[[Writer], None]) -> None:
         for writer in self._writers:

@@ -72,7 +72,7 @@ class TensorBoard(Writer):
         for summary in hparams({name: plain(value) for name, value in config.items()}, metrics):
             self._events.file_writer.add_summary(summary)
 
-    def close(self) -> None:
+    def close(self, *, failed: bool = False) -> None:
         self._events.close()
 
 

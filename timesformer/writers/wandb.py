@@ -85,5 +85,5 @@ class WeightsAndBiases(Writer):
     def results(self, config: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         self._run.summary.update(dict(metrics))
 
-    def close(self) -> None:
-        self._run.finish()
+    def close(self, *, failed: bool = False) -> None:
+        self._run.finish(exit_code=int(failed))
