@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.inference.made import train
 from timesformer.config.defaults import KEYS
 
 REPO = Path(__file__).parents[1]
@@ -29,8 +30,12 @@ def test_keys_in_the_documents_are_keys(document):
     assert {key for key in named if key.split(".")[0] in sections} - set(KEYS) <= legacy
 
 
-def test_the_python_of_the_readme_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", (REPO / "README.md").read_text(), re.DOTALL)
+def test_the_python_of_the_readme_runs(tmp_path):
+    readme = (REPO / "README.md").read_text()
+    prediction, code = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    run = train(tmp_path)
+    clip = next((tmp_path / "shapes" / "videos" / "test").iterdir())
+    exec(prediction.replace("outputs/a", str(run)).replace("clip.mp4", str(clip)), {})
     names: dict[str, object] = {}
     with torch.device("meta"):  # shapes without arithmetic, and no weights to load
         exec(re.sub(r'"/path/to/.*?"', '""', code), names)

@@ -82,8 +82,7 @@ def test_a_loader_process_that_dies_costs_nothing(videos: Path, tmp_path: Path) 
     killer.join()
     assert deaths
     log = (killed / "stdout.log").read_text()
-    assert "a loader process died; its batches are loaded again: DataLoader worker (pid" in log
-    assert str(deaths[0]) in log
+    assert "a loader process died; its batches are loaded again: " in log
     assert losses(killed) == losses(whole)
     assert same(final_weights(killed, 4), final_weights(whole, 4))
 

@@ -76,7 +76,7 @@ class Feed:
         while True:
             try:
                 batch = next(self._batches)
-            except RuntimeError as error:
+            except (RuntimeError, ConnectionError, EOFError) as error:
                 self._bury(error)
             else:
                 self._taken += self.sampler.per_pass
@@ -100,13 +100,13 @@ class Feed:
         with deaths_wait_for_the_next_batch(), blocked():
             return prefetch(self._loader, self.device, self.transform)
 
-    def _bury(self, error: RuntimeError) -> None:
+    def _bury(self, error: Exception) -> None:
         """Forget the loader if it is its processes that have died."""
-        if not any(words in str(error) for words in DEATHS):
+        if not is_death(error):
             raise error
         self._loader = None
         self._deaths += 1
-        reason = str(error).splitlines()[0].strip()
+        reason = (str(error) or repr(error)).splitlines()[0].strip()
         if self._deaths > MAX_DEATHS_IN_AN_EPOCH:
             raise UserError(
                 f"loader processes died {self._deaths} times in this epoch, now: {reason}. The "
@@ -114,3 +114,12 @@ class Feed:
                 "DATA_LOADER.NUM_WORKERS, or a smaller TRAIN.BATCH_SIZE."
             ) from error
         log.warning("a loader process died; its batches are loaded again: %s", reason)
+
+
+def is_death(error: Exception) -> bool:
+    """Whether processes of the loader have died; an error of their own is none."""
+    told = str(error)
+    if told.startswith("Caught "):  # so PyTorch begins what a process has told of
+        return False
+    # It may die while the tensors of a batch are being fetched from it.
+    return isinstance(error, ConnectionError | EOFError) or any(words in told for words in DEATHS)
