@@ -4,24 +4,10 @@ import av
 import numpy as np
 import pytest
 
-from tests.inference.made import train
-from timesformer import Predictor
+from tests.inference.conftest import clips, predictor, run
 from timesformer.datasets.decode import decode_all
 
-
-@pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(tmp_path_factory.mktemp("demo"))
-
-
-@pytest.fixture(scope="session")
-def predictor(run: Path) -> Predictor:
-    return Predictor(run, overrides=["DATA_LOADER.NUM_WORKERS", "0"])
-
-
-@pytest.fixture(scope="session")
-def clips(run: Path) -> list[Path]:
-    return sorted((run.parent / "shapes" / "videos" / "test").iterdir())
+__all__ = ["clips", "long_video", "predictor", "run"]
 
 
 @pytest.fixture(scope="session")

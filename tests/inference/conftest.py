@@ -18,5 +18,5 @@ def predictor(run: Path) -> Predictor:
 
 @pytest.fixture(scope="session")
 def clips(run: Path) -> list[Path]:
-    """The ten videos of the test."""
+    """The ten videos of the test; their classes take turns."""
     return sorted((run.parent / "shapes" / "videos" / "test").iterdir())
