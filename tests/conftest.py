@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator
+from typing import Any
 
 # One thread: on a small machine that several processes share, threads that wait for each other cost
 # ten times what they save; and sums come out the same in every process. Before torch is imported,
@@ -26,6 +28,40 @@ def _restore_random_state() -> Iterator[None]:
         yield
     random.setstate(python_state)
     np.random.set_state(numpy_state)
+
+
+def share_of(nodeid: str) -> str:
+    """What one process of a test run takes as a whole: a file, or all that shares a cluster."""
+    return "slurm" if nodeid.startswith("tests/slurm/") else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return share_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return Scheduler(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For several processes, slow shares come first, so that all end at the same time."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        slow = Counter(share_of(i.nodeid) for i in items if i.get_closest_marker("slow"))
+        items.sort(key=lambda item: -slow[share_of(item.nodeid)])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """The processes of a test run send each other UTF-8, which names of files need not be."""
+    report = yield
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

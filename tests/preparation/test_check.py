@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 import cv2
@@ -28,6 +29,7 @@ from timesformer.annotations.table import VideoList
 from timesformer.errors import UserError
 from timesformer.preparation.check import check_dataset
 from timesformer.preparation.lists import DataSet
+from timesformer.preparation.probed import PROBED, Probed
 from timesformer.preparation.workers import Crew
 
 CREW = Crew(1, 60)
@@ -218,6 +220,43 @@ def test_who_takes_too_long_is_named(tmp_path: Path) -> None:
     assert not check_dataset(data_set(lists), tmp_path / "out", hasty)
     quarantine = (tmp_path / "out" / "quarantine.csv").read_text()
     assert 'b.mp4","train","unreadable: it took longer than 0.02 seconds"' in quarantine
+
+
+def stop_after_two(patch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C once the facts of two videos are on the disk."""
+    add, added = Probed.add, []
+
+    def add_and_stop(self: Probed, *seen: Any) -> None:
+        add(self, *seen)
+        added.append(seen)
+        if len(added) == 2:
+            os.kill(os.getpid(), SIGINT)
+
+    patch.setattr(Probed, "add", add_and_stop)
+
+
+def test_an_interrupted_check_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for seed in range(5):
+        make_video(tmp_path / f"{seed}.mp4", num_frames=5, seed=seed)
+    data = data_set(write_lists(tmp_path, train="".join(f"{n}.mp4 {n}\n" for n in range(5))))
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        stop_after_two(patch)
+        with pytest.raises(KeyboardInterrupt, match="start the same command again to continue"):
+            check_dataset(data, out, CREW)
+    with (out / PROBED).open("a") as file:
+        file.write('["half a li')
+    make_video(tmp_path / "0.mp4", num_frames=7, seed=8)  # one of the two, by now another
+    check_dataset(data, out, CREW)
+    assert "1 of 5 were read before" in caplog.text
+    assert not (out / PROBED).exists()
+
+    check_dataset(data, tmp_path / "whole", CREW)
+    for path in (tmp_path / "whole").glob("*.*"):
+        assert (out / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_the_door(

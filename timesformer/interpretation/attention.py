@@ -6,7 +6,8 @@ All functions take a model with a `VisionTransformer` in it and float clips (B, 
 model takes them, on its device; they work in evaluation mode and leave the model as it is. They
 hold the matrices of one block at a time, and their means over heads of all blocks: for the base
 size with 8 frames of 224 pixels 0.4 GB beside the model, 0.9 GB for joint attention; for divided
-attention over 16 frames of 448 pixels 2.4 GB for rollout.
+attention over 16 frames of 448 pixels 2.4 GB for rollout. Those take minutes on a processor:
+`advance` is called after each block.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ LAST_ATTENTION = {
     "axial": "height",
 }
 """What `attn` of a block looks along; another attention X of it is called `X_attn`."""
+
+Advance = Callable[[], object]
+"""What is told that a block is done."""
+
+
+def nobody() -> None:
+    """Whom it is told by default."""
 
 
 class ClassRow(NamedTuple):
@@ -56,7 +64,7 @@ class RawAttention(NamedTuple):
 
 
 @torch.no_grad()
-def rollout(model: nn.Module, clip: Tensor) -> ClassRow:
+def rollout(model: nn.Module, clip: Tensor, *, advance: Advance = nobody) -> ClassRow:
     """Attention rollout (Abnar and Zuidema, arXiv 2005.00928), time included.
 
     Each attention counts as a layer, half of which is its residual: (A + 1) / 2, where A is the
@@ -71,6 +79,7 @@ def rollout(model: nn.Module, clip: Tensor) -> ClassRow:
     for block, tokens in zip(blocks_of(network), inputs, strict=True):
         _, record = attention_in(block, tokens, grid, only_cls=block is network.blocks[-1])
         mixers.append(mixing(block, mapped(record, half_with_residual)))
+        advance()
     return class_row(network, mixers, grid, like=clip)
 
 
@@ -80,7 +89,9 @@ def half_with_residual(matrix: Tensor) -> Tensor:
     return (mean - torch.eye(*mean.shape[-2:], device=mean.device, dtype=mean.dtype)) / 2
 
 
-def relevance(model: nn.Module, clip: Tensor, classes: Sequence[int]) -> ClassRow:
+def relevance(
+    model: nn.Module, clip: Tensor, classes: Sequence[int], *, advance: Advance = nobody
+) -> ClassRow:
     """Rollout of what speaks for a class (Chefer, Gur and Wolf, arXiv 2103.15679, eq. 5 and 6).
 
     The layers are A + 1, where A is the mean over heads of the positive part of each probability
@@ -102,6 +113,7 @@ def relevance(model: nn.Module, clip: Tensor, classes: Sequence[int]) -> ClassRo
         only_cls = block is network.blocks[-1]
         gradient, record = weighted(block, tokens, grid, gradient, only_cls=only_cls)
         mixers.append(mixing(block, record))
+        advance()
     return class_row(network, mixers[::-1], grid, like=clip)
 
 
@@ -147,7 +159,11 @@ def weighted(
 
 
 def raw_attention(
-    model: nn.Module, clip: Tensor, layers: Sequence[int] | None = None
+    model: nn.Module,
+    clip: Tensor,
+    layers: Sequence[int] | None = None,
+    *,
+    advance: Advance = nobody,
 ) -> Iterator[RawAttention]:
     """The attentions of each layer, or of those of `layers`, in the order in which they are taken.
 
@@ -167,6 +183,7 @@ def raw_attention(
         for name in record:
             heads, is_of_class = heads_of(network, block, {name: record[name]}, grid, like=clip)
             yield RawAttention(layer, name_of(network, name), is_of_class, heads)
+        advance()
 
 
 def name_of(network: VisionTransformer, attention: str) -> str:
@@ -249,6 +266,11 @@ def network_of(model: nn.Module) -> VisionTransformer:
             f"A {type(model).__name__} has no attention to look at: choose a TimeSformer's weights."
         )
     return copy_of(network).eval()
+
+
+def depth_of(model: nn.Module) -> int:
+    """How many blocks there are to look at; raises as `rollout`."""
+    return len(network_of(model).blocks)
 
 
 def blocks_of(network: VisionTransformer) -> list[Block]:

@@ -7,6 +7,8 @@
     OUT/quarantine.csv    what is left out of the lists, and why
     OUT/train.csv …       what is in order; absolute paths
     OUT/classes.txt       the names of the classes, where they are known
+
+A check that is ended half-way keeps ``OUT/probed.jsonl`` and goes on from there.
 """
 
 from __future__ import annotations
@@ -29,8 +31,10 @@ from timesformer.preparation.lists import (
     write_text,
 )
 from timesformer.preparation.probe import probe
+from timesformer.preparation.probed import Probed
 from timesformer.preparation.report import as_text, report
 from timesformer.preparation.workers import Crew, Lost
+from timesformer.preparation.workplace import writing
 from timesformer.progress import progress
 
 log = logging.getLogger("timesformer")
@@ -60,25 +64,26 @@ def check_dataset(
         Whether nothing was quarantined.
 
     Raises:
-        UserError: `out` holds something else, or cannot be written to; or `min_frames` is below 1.
+        UserError: `out` holds something else, is in use or cannot be written to; or `min_frames` is
+            below 1.
+        KeyboardInterrupt: somebody stopped the check; it says how to continue.
     """
     if min_frames < 1:
         raise UserError(f"--min-frames is {min_frames}; it must be 1 or more.")
     _check_folder(out, data)
     lines = _lines(data)
     clips = _by_path(lines)
-    facts = _probe_all(clips, data, crew)
-    frames = _frames_of_clips(clips, facts)
-    for line in lines:
-        line.facts = facts[line.clip.path]
-        line.problem = _problem(line, frames.get(line.clip, 0), min_frames, data)
-    if drop_duplicates:
-        _mark_duplicates(lines)
-    numbers = report(data, lines)
-    try:
-        _write(out, data, lines, numbers)
-    except OSError as error:
-        raise UserError(f"'{out}' cannot be written to ({error}): name another --out.") from error
+    with writing(out):
+        probed = Probed(out, data.frames_fps)
+        facts = _probe_all(clips, data, crew, probed)
+        frames = _frames_of_clips(clips, facts)
+        for line in lines:
+            line.facts = facts[line.clip.path]
+            line.problem = _problem(line, frames.get(line.clip, 0), min_frames, data)
+        if drop_duplicates:
+            _mark_duplicates(lines)
+        _write(out, data, lines, report(data, lines))
+        probed.remove()
     return not any(line.problem for line in lines)
 
 
@@ -111,15 +116,23 @@ def _by_path(lines: Sequence[Line]) -> dict[str, list[Clip]]:
     return {path: list(parts) for path, parts in clips.items()}
 
 
-def _probe_all(clips: Mapping[str, Sequence[Clip]], data: DataSet, crew: Crew) -> dict[str, Facts]:
-    paths = list(clips)
-    facts: dict[str, Facts] = {}
+def _probe_all(
+    clips: Mapping[str, Sequence[Clip]], data: DataSet, crew: Crew, probed: Probed
+) -> dict[str, Facts]:
+    known = {path: probed.facts(parts) for path, parts in clips.items()}
+    facts = {path: fact for path, fact in known.items() if fact is not None}
+    paths = [path for path in clips if path not in facts]
+    if facts:
+        log.info("%d of %d were read before", len(facts), len(clips))
     with progress(len(paths), "check") as bar:
         function = partial(probe, data.frames_fps)
         for index, outcome in crew.outcomes(function, [clips[path] for path in paths]):
+            path = paths[index]
             if isinstance(outcome, Lost):
-                outcome = Facts(f"unreadable: {outcome}")
-            facts[paths[index]] = outcome
+                facts[path] = Facts(f"unreadable: {outcome}")
+            else:
+                facts[path] = outcome
+                probed.add(clips[path], outcome)
             bar.update()
     return facts
 

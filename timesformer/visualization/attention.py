@@ -18,7 +18,14 @@ from torch import Tensor
 from timesformer.checkpoints.atomic import writing
 from timesformer.datasets.build import normalizer
 from timesformer.errors import UserError
-from timesformer.interpretation.attention import RawAttention, raw_attention, relevance, rollout
+from timesformer.interpretation.attention import (
+    RawAttention,
+    depth_of,
+    raw_attention,
+    relevance,
+    rollout,
+)
+from timesformer.progress import progress
 from timesformer.registry import closest
 from timesformer.visualization.files import named, short, write_film
 from timesformer.visualization.heat import Heat, Study, film, moment, sheet
@@ -76,10 +83,13 @@ def show_attention(
     view = view_of(video, predictor)
     label = view.predicted if chosen is None else chosen
     model = predictor.trained.model
-    rows = {
-        "rollout of the class token": rollout(model, view.clip),
-        f"gradient-weighted, for '{names[label]}'": relevance(model, view.clip, [label]),
-    }
+    with progress(2 * depth_of(model), "attention", unit="block") as bar:
+        rows = {
+            "rollout of the class token": rollout(model, view.clip, advance=bar.update),
+            f"gradient-weighted, for '{names[label]}'": relevance(
+                model, view.clip, [label], advance=bar.update
+            ),
+        }
     heats = [Heat(title, row.patches[0].numpy(force=True)) for title, row in rows.items()]
     study = Study(heading(video, predictor, view), view.frames, heats)
     return save(study, files, columns=3, side=SIDE, whole=True)
@@ -105,7 +115,9 @@ def show_raw(
     files = named(out, ".mp4", ".png")
     view = view_of(video, predictor)
     layers = None if layer is None else [layer]
-    seen = list(raw_attention(predictor.trained.model, view.clip, layers))
+    model = predictor.trained.model
+    with progress(len(layers or range(depth_of(model))), "attention", unit="block") as bar:
+        seen = list(raw_attention(model, view.clip, layers, advance=bar.update))
     num_heads = seen[0].heads.shape[1]
     if head is not None and not 0 <= head < num_heads:
         raise UserError(f"There is no head {head}: each layer has {num_heads}, from 0.")
