@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
         help="files, folders of videos or of frames; then KEY VALUE pairs of the config",
     )
     add_model(parser)
-    add("--top-k", type=int, default=5, metavar="K", help="classes of each video (5)")
+    add("--top-k", type=int, metavar="K", help="classes of each video (5)")
     add("--format", choices=("table", "json", "csv"), help="by the ending of --out, or table")
     add("--out", metavar="FILE", help="file, or folder for --windows (the run's timelines)")
     add("--windows", type=float, metavar="SECONDS", help="a timeline of windows: JSON and PNG")
@@ -45,9 +45,8 @@ def main() -> None:
     with door():
         # Imported late, so that --help is fast.
         from timesformer.inference.command import run
-        from timesformer.visualization.timeline import save_timeline
 
-        run(args, draw=save_timeline)
+        run(args)
 
 
 if __name__ == "__main__":

@@ -87,16 +87,19 @@ def test_a_loader_process_that_dies_costs_nothing(videos: Path, tmp_path: Path) 
     assert same(final_weights(killed, 4), final_weights(whole, 4))
 
 
-# Room for the network and a pass of 8 clips, but not for one of 16.
-ROOM = 330 << 20
+# MB. What a pass takes depends on the processor, for which kernels are made; in one of these there
+# is room for 8 clips and not for 16.
+ROOMS = (400, 320, 500, 256, 625)
 OUT_OF_ROOM = """
 import resource, sys
 sys.argv = sys.argv[1:]
 from timesformer.engine import run, train
 first_epoch = train.train_epoch
 def with_little_room(training):
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + {room}, resource.RLIM_INFINITY))
+    # What can be written to, not what is reserved: a new thread reserves 128 MB and uses none.
+    words = open("/proc/self/status").read().split()
+    used = int(words[words.index("VmData:") + 1]) << 10
+    resource.setrlimit(resource.RLIMIT_DATA, (used + {room}, resource.RLIM_INFINITY))
     return first_epoch(training)
 train.train_epoch = with_little_room
 import runpy
@@ -104,8 +107,8 @@ runpy.run_path("{tool}", run_name="__main__")
 """
 
 
-def with_little_room(opts: list[str]) -> list[str]:
-    program = OUT_OF_ROOM.format(room=ROOM, tool=REPO / "tools" / "run_net.py")
+def with_little_room(opts: list[str], room: int) -> list[str]:
+    program = OUT_OF_ROOM.format(room=room << 20, tool=REPO / "tools" / "run_net.py")
     return [sys.executable, "-c", program, *command(opts)[1:]]
 
 
@@ -123,7 +126,7 @@ BIG = CHANGES | {
 
 @pytest.mark.slow
 def test_without_memory_a_sentence(videos: Path, tmp_path: Path) -> None:
-    done = run_process(with_little_room(options(videos, tmp_path, **BIG)))
+    done = run_process(with_little_room(options(videos, tmp_path, **BIG), min(ROOMS)))
     assert done.returncode == 1
     assert "error: out of memory. Try a smaller TRAIN.BATCH_SIZE" in done.stderr
     assert "Traceback" not in done.stderr
@@ -131,13 +134,17 @@ def test_without_memory_a_sentence(videos: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_without_memory_half_the_batch(videos: Path, tmp_path: Path) -> None:
-    opts = options(videos, tmp_path / "little", **BIG, TRAIN__HALVE_BATCH_ON_OOM=True)
-    done = run_process(with_little_room(opts))
+    for room in ROOMS:
+        little = tmp_path / str(room)
+        opts = options(videos, little, **BIG, TRAIN__HALVE_BATCH_ON_OOM=True)
+        done = run_process(with_little_room(opts, room))
+        if done.returncode == 0 and "clips a pass instead of" in done.stdout:
+            break
     assert done.returncode == 0, done.stderr
     assert "out of memory: from here on 8 clips a pass instead of 16" in done.stdout
     plenty = run_process(command(options(videos, tmp_path / "plenty", **BIG)))
     assert plenty.returncode == 0, plenty.stderr
-    assert losses(tmp_path / "little") == pytest.approx(losses(tmp_path / "plenty"), abs=1e-5)
+    assert losses(little) == pytest.approx(losses(tmp_path / "plenty"), abs=1e-5)
 
 
 KILLS = int(os.environ.get("KILLS", "8"))

@@ -185,6 +185,8 @@ def test_a_camera_that_is_a_file(predict, run, clips):
         (["{folder}", "--windows", "-1"], "--windows is -1, but must be above 0 seconds"),
         (["{folder}", "--windows", "inf"], "--windows is inf, but must be above 0 seconds and fin"),
         (["{folder}", "--windows", "nan"], "--windows is nan, but must be above 0 seconds and fin"),
+        (["{folder}", "--out", "p.cvs"], "'p.cvs': predictions go to a file in .txt, .json, .csv"),
+        (["--camera", "0", "--top-k", "2"], "--top-k is of videos and --windows"),
         (["{folder}", "--out", "."], "'.' cannot be written (it is a folder): name another --out."),
         (["{folder}", "--windows", "1", "--out", "{folder}/a.mp4"], "a.mp4/a.mp4.json' cannot be"),
         (["{folder}", "--windows", "1", "--out", "a.json"], "for 4 videos it must be a folder"),

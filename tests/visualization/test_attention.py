@@ -15,10 +15,12 @@ from torch.nn.functional import avg_pool2d
 from tests.engine.runs import TINY_CONFIG, options
 from timesformer import Predictor
 from timesformer.config import load_config
-from timesformer.datasets.motion_shapes import draw, ensure_motion_shapes, make_recipe
+from timesformer.datasets.motion_shapes import ensure_motion_shapes
 from timesformer.engine.run import start
 from timesformer.errors import UserError
 from timesformer.interpretation.attention import raw_attention, relevance, rollout
+from timesformer.synthetic.shapes import draw
+from timesformer.synthetic.tasks import TASKS
 from timesformer.visualization.attention import heading, label_of, show_attention, show_raw, view_of
 
 
@@ -81,8 +83,8 @@ def test_classes_by_name_and_number() -> None:
 
 def patches_covered(predictor: Predictor, clip: Path, index: int) -> torch.Tensor:
     """(T, h, w): the share of each patch of the view that the shape of a test clip covers."""
-    recipe = make_recipe(0, "test", index)
-    on_black = {"background": np.zeros_like(recipe.background), "colour": np.full(3, 255.0)}
+    recipe = TASKS["direction"].make_recipe(0, "test", index)
+    on_black = {"background": np.zeros_like(recipe.background), "colours": np.full_like(recipe.colours, 255)}
     mask = draw(replace(recipe, **on_black))
     dataset = predictor.dataset_of_video(mask, fps=30)
     view = dataset[0].views[4, 0].float() / 255  # as `middle_view` chooses

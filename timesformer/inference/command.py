@@ -1,4 +1,4 @@
-"""What tools/predict.py does: videos, windows of them, their features, a camera."""
+"""What tools/predict.py does: videos, their features, a camera; timelines.py does windows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -20,20 +19,21 @@ from timesformer.annotations.places import IMAGE_EXTENSIONS, exists
 from timesformer.annotations.tree import find_videos
 from timesformer.checkpoints.atomic import check_writable, writing
 from timesformer.datasets.batch import Failure
-from timesformer.errors import UnreadableVideo, UserError
+from timesformer.errors import UserError
 from timesformer.inference.arguments import predictor_of, split_off_overrides
-from timesformer.inference.texts import as_text, format_for, table, timeline_object
+from timesformer.inference.texts import FORMATS, as_text, format_for, table
+from timesformer.inference.timelines import write_timelines
 from timesformer.progress import progress
 
 if TYPE_CHECKING:
     from timesformer.inference.kept import KeptRows
-    from timesformer.inference.predictor import Prediction, Predictor, Timeline
+    from timesformer.inference.predictor import Prediction, Predictor
 
-Draw = Callable[[Path, "Timeline"], None]
+TOP_K = 5
 
 
-def run(args: argparse.Namespace, draw: Draw) -> None:
-    """Do what the command line asks for; `draw` writes the picture of a timeline.
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for.
 
     Raises:
         UserError: a mistake in it; or, at the end, how many videos cannot be read.
@@ -41,6 +41,7 @@ def run(args: argparse.Namespace, draw: Draw) -> None:
     """
     paths, overrides = split_off_overrides(args.videos)
     check(args, paths)
+    args.top_k = args.top_k or TOP_K
     videos = found(paths)
     predictor = predictor_of(args, overrides)
     if args.camera is not None:
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace, draw: Draw) -> None:
     if args.features:
         failed = write_features(predictor, videos, Path(args.out), args.features)
     elif args.windows:
-        failed = write_timelines(predictor, videos, args, draw)
+        failed = write_timelines(predictor, videos, args)
     elif args.out:
         failed = write_predictions(predictor, videos, args)
     else:
@@ -68,7 +69,8 @@ def check(args: argparse.Namespace, paths: Sequence[str]) -> None:
         (args.out and args.camera, "--camera prints what it sees, and writes no --out"),
         (args.seconds and args.camera is None, "--seconds is of a --camera"),
         (args.stride and not args.windows and args.camera is None, "--stride is of --windows"),
-        (args.top_k < 1, "--top-k must be at least 1"),
+        (args.top_k and (args.features or args.camera), "--top-k is of videos and --windows"),
+        (args.top_k is not None and args.top_k < 1, "--top-k must be at least 1"),
     )
     for is_wrong, words in rules:
         if is_wrong:
@@ -80,6 +82,12 @@ def check(args: argparse.Namespace, paths: Sequence[str]) -> None:
         raise UserError(f"--out is '{args.out}': features go to a .npz or .safetensors file.")
     if args.out and not args.windows:  # which may go to a folder
         check_writable(Path(args.out))
+    of_texts = args.out and not (args.features or args.windows or args.format)
+    if of_texts and Path(args.out).suffix.lower() not in FORMATS:
+        raise UserError(
+            f"--out is '{args.out}': predictions go to a file in {', '.join(FORMATS)}; for another "
+            "name, say its --format."
+        )
 
 
 def found(paths: Sequence[str]) -> list[str]:
@@ -208,88 +216,6 @@ def gather(predictor: Predictor, videos: list[str], kept: KeptRows, what: str) -
                 kept.add(waiting[outcome.index], outcome.values)
             bar.update()
     return reasons
-
-
-def write_timelines(
-    predictor: Predictor, videos: list[str], args: argparse.Namespace, draw: Draw
-) -> int:
-    """A JSON file and a picture for each video; returns how many videos cannot be read."""
-    from timesformer.inference.kept import content_of, settings_of
-
-    asked = {"window": args.windows, "stride": args.stride, "top_k": args.top_k}
-    of_all = settings_of(predictor.trained, "timeline") | asked
-    out = args.out or predictor.trained.folder / "timelines"
-    targets = timeline_files(videos, out)
-    for target in targets:
-        check_writable(target)
-        check_writable(target.with_suffix(".png"))
-    failed = 0
-    for video, target in zip(videos, targets, strict=True):
-        settings = of_all | {"video": content_of(video)}
-        if is_made(target, settings):
-            print(target, "is there already")
-            continue
-        try:
-            write_timeline(predictor, video, target, settings, draw)
-        except UnreadableVideo as error:
-            failed += 1
-            print(table(Failure(error.path, error.reason), 0), end="")
-    return failed
-
-
-def timeline_files(videos: list[str], out: str | Path) -> list[Path]:
-    """The JSON file for each video: `out` itself, or in the folder `out` as the videos lie."""
-    if Path(out).suffix in (".json", ".png"):
-        if len(videos) > 1:
-            raise UserError(f"--out is '{out}', but for {len(videos)} videos it must be a folder.")
-        return [Path(out).with_suffix(".json")]
-    places = [os.path.abspath(video) for video in videos]
-    common = os.path.commonpath([os.path.dirname(place) for place in places])
-    names = [os.path.relpath(place, common) for place in places]
-    return [Path(out, f"{name}.json") for name in names]
-
-
-def is_made(out: Path, settings: dict[str, Any]) -> bool:
-    from timesformer.inference.kept import changed
-
-    try:
-        then = json.loads(out.read_text())["settings"]
-        is_same = not changed(then, settings)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return False  # none, or the file of something else
-    return is_same and out.with_suffix(".png").is_file()
-
-
-def write_timeline(
-    predictor: Predictor, video: str, out: Path, settings: dict[str, Any], draw: Draw
-) -> None:
-    with progress(0, Path(video).name[-30:], unit="window") as bar:
-
-        def tell(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        timeline = predictor.timeline(video, settings["window"], settings["stride"], tell=tell)
-    print(as_lines(timeline))
-    content = timeline_object(timeline, settings["top_k"]) | {"settings": settings}
-    picture = out.with_suffix(".png")
-    draw(picture, timeline)
-    with writing(out) as file:  # the last: that it is there tells that both are
-        file.write((json.dumps(content, indent=1) + "\n").encode())
-    print("wrote", out, picture)
-
-
-def as_lines(timeline: Timeline) -> str:
-    """The video, then a line for each stretch of windows with the same class."""
-    lines = [timeline.path]
-    rows = zip(timeline.scores, timeline.readable, strict=True)
-    best = [int(scores.argmax()) if is_readable else None for scores, is_readable in rows]
-    for label, group in groupby(range(len(best)), key=lambda window: best[window]):
-        windows = list(group)
-        start, end = timeline.moments[windows[0], 0], timeline.moments[windows[-1], 1]
-        name = "cannot be read" if label is None else timeline.names[label]
-        lines.append(f"{start:9.1f} to {end:6.1f} s  {name}")
-    return "\n".join(lines)
 
 
 def watch_camera(predictor: Predictor, args: argparse.Namespace) -> None:

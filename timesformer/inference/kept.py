@@ -176,11 +176,12 @@ class KeptRows:
 
 
 def keys_of(videos: VideoList) -> list[str]:
-    """A text for each video that is the same only for the same part of the same content."""
+    """A text for each video, the same only for the same part of the same content, shown alike."""
     spans: Sequence[Any] = [None] * len(videos) if videos.spans is None else videos.spans.tolist()
+    is_backward = [False] * len(videos) if videos.backward is None else videos.backward.tolist()
     return [
-        json.dumps([*content_of(path), span])
-        for path, span in zip(videos.paths, spans, strict=True)
+        json.dumps([*content_of(path), span, *(["backward"] if backward else [])])
+        for path, span, backward in zip(videos.paths, spans, is_backward, strict=True)
     ]
 
 

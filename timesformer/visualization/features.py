@@ -213,6 +213,8 @@ def labels_in_list(videos: list[str], trained: Trained, split: str) -> npt.NDArr
     except UserError as error:
         log.warning("the classes of the videos are not known: %s", error)
         return np.full(len(videos), UNKNOWN, dtype=np.int64)
+    if known.backward is not None:  # the features of a file are of its own direction
+        known = known.select(np.flatnonzero(~known.backward))
     pairs = zip(known.paths, known.labels.tolist(), strict=True)
     label_of = {os.path.abspath(path): label for path, label in pairs}
     labels = [label_of.get(os.path.abspath(video), UNKNOWN) for video in videos]

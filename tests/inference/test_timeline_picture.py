@@ -9,7 +9,7 @@ from PIL import Image
 
 from timesformer.errors import UserError
 from timesformer.inference.predictor import Timeline
-from timesformer.visualization.timeline import COLOURS, draw, likeliest, save_timeline
+from timesformer.inference.timeline_picture import COLOURS, draw, likeliest, save_timeline
 
 
 def timeline(rows, names=("run", "jump", "sit")):
