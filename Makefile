@@ -1,6 +1,6 @@
 # make demo       generate MotionShapes, train on it, test, report
 # make docs       the pages, into site/
-# make test       the whole test suite;  make test-fast  without the slow tests
+# make test       the whole test suite, on up to four cores;  make test-fast  without the slow tests
 # make lint       style, formatting, types
 # make clean      remove caches and build products; keeps .venv, data and outputs
 #
@@ -10,6 +10,7 @@
 PYTHON3 ?= python3
 VENV ?= $(or $(VIRTUAL_ENV),$(CONDA_PREFIX),.venv)
 PYTHON = $(VENV)/bin/python
+SHARED_OUT = --numprocesses logical --maxprocesses 4
 
 # What is installed is remembered in the environment, for this checkout and this setup.py.
 KEY := $(shell { pwd; cat setup.py; } | cksum | cut -d ' ' -f 1)
@@ -30,10 +31,10 @@ docs: $(INSTALLED)-docs
 	$(PYTHON) -m mkdocs build --strict
 
 test: $(INSTALLED)-test
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest $(SHARED_OUT)
 
 test-fast: $(INSTALLED)-test
-	$(PYTHON) -m pytest -m "not slow"
+	$(PYTHON) -m pytest $(SHARED_OUT) -m "not slow"
 
 lint: $(INSTALLED)-dev
 	$(PYTHON) -m ruff check .

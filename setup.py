@@ -21,6 +21,7 @@ BENCHMARK = [*TORCHCODEC, "decord", "timesformer-pytorch", "transformers"]
 TEST = [
     "pytest>=8",
     "pytest-timeout",
+    "pytest-xdist",
     "playwright",  # drives a Chromium that is there; it downloads none
     *HUB,
     *EXPORT,

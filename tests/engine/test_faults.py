@@ -147,7 +147,7 @@ def test_without_memory_half_the_batch(videos: Path, tmp_path: Path) -> None:
     assert losses(little) == pytest.approx(losses(tmp_path / "plenty"), abs=1e-5)
 
 
-KILLS = int(os.environ.get("KILLS", "8"))
+KILLS = int(os.environ.get("KILLS", "4"))
 LONG = {
     "NUM_PROCS": 2,
     "SOLVER__MAX_EPOCH": 12,
