@@ -1,15 +1,27 @@
-"""Every YAML that ships, and the released ones as they were published, load and build."""
+"""Every config that ships loads, builds and runs; the released ones load as they were published."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.datasets.miniatures import MINIATURES, Miniature
 from timesformer.config import load_config
 from timesformer.models import build_model
+from timesformer.rehearsal.dry_run import dry_run
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
+# What stands in `experiments` are sets of runs; tests/experiments is about them.
+SHIPPED = [path for path in sorted(CONFIGS.glob("*/*.yaml")) if path.parent.name != "experiments"]
+BASES = [path for path in SHIPPED if path.name == "base.yaml" or path.parent.name == "recipes"]
+each_shipped = pytest.mark.parametrize(
+    "path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+each_run = pytest.mark.parametrize(
+    "path",
+    [path for path in SHIPPED if path not in BASES],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
 
 # The keys of a released Kinetics file with its values; the other six have the same (one, for tests,
 # TEST.CHECKPOINT_FILE_PATH as well) with other values.
@@ -43,18 +55,18 @@ RELEASED_SSV2 = {
 }
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
+@each_shipped
 def test_a_shipped_config_builds_its_model(path):
     cfg = load_config(path)
     with torch.device("meta"):
-        model = build_model(cfg)
+        model = build_model(cfg, pretrained=False)
     assert sum(p.numel() for p in model.parameters()) > 0
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
+@each_shipped
 def test_a_shipped_config_says_what_it_is_for(path):
     head = "".join(line for line in path.read_text().splitlines() if line.startswith("#"))
-    assert path.name == "base.yaml" or f"--cfg configs/{path.parent.name}/{path.name}" in head
+    assert path in BASES or f"--cfg configs/{path.parent.name}/{path.name}" in head
     said = (
         "Reproduces",
         "Expect",
@@ -63,6 +75,63 @@ def test_a_shipped_config_says_what_it_is_for(path):
         "What the MotionShapes",
     )
     assert any(words in head for words in said)
+
+
+# Of miniatures that there are in several forms.
+FORM = {"kinetics": "kinetics/ids", "ssv2": "ssv2/folders"}
+
+
+@pytest.fixture(scope="module")
+def miniature(tmp_path_factory):
+    """A data set in miniature by its registered name, made once."""
+    kept: dict[str, Miniature] = {}
+
+    def make(name):
+        if name not in kept:
+            make_it = MINIATURES[FORM.get(name, name)]
+            kept[name] = make_it(tmp_path_factory.mktemp(name))
+        return kept[name]
+
+    return make
+
+
+def in_small(cfg, data):
+    """What is changed of a config to run it here: its network, its pictures, its machine.
+
+    Clips keep their frames, videos their views.
+    """
+    size = 2 * cfg.TIMESFORMER.PATCH_SIZE
+    small = {
+        **data,
+        "DATA.TRAIN_JITTER_SCALES": [size, size + 8],
+        "DATA.TRAIN_CROP_SIZE": size,
+        "DATA.TEST_CROP_SIZE": size,
+        "NUM_GPUS": 0,
+        "DATA_LOADER.NUM_WORKERS": 0,
+        "TRAIN.COMPILE": "none",  # takes a minute each, and has tests of its own
+        "TIMESFORMER.PRETRAINED_MODEL": "",
+    }
+    if cfg.MODEL.MODEL_NAME.startswith("resnet"):
+        return small
+    network = {"EMBED_DIM": 16, "DEPTH": 2, "NUM_HEADS": 2}
+    return {
+        **small,
+        "MODEL.MODEL_NAME": "TimeSformer",
+        "SOLVER.FROZEN_LAYERS": min(cfg.SOLVER.FROZEN_LAYERS, 1 + network["DEPTH"]),
+        **{f"TIMESFORMER.{key}": value for key, value in network.items()},
+    }
+
+
+@pytest.mark.slow
+@each_run
+def test_a_shipped_config_runs(path, miniature, tmp_path):
+    """Lists, decoder, augmentation, two steps, a validation, the test: as ``--dry-run`` does it."""
+    cfg = load_config(path)
+    changes = in_small(cfg, miniature(cfg.TRAIN.DATASET).settings)
+    changes["OUTPUT_DIR"] = str(tmp_path / "run")
+    said = dry_run(load_config(path, [item for pair in changes.items() for item in pair]))
+    assert ("training:" in said) == cfg.TRAIN.ENABLE
+    assert ("test:" in said) == cfg.TEST.ENABLE
 
 
 def test_a_released_file_loads_unchanged(tmp_path):

@@ -16,6 +16,7 @@ from timesformer.models.vit import TimeSformer
 from timesformer.profiling.columns import columns
 from timesformer.profiling.cost import Cost, cost_of
 from timesformer.profiling.flops import layers_of, nominal_flops, num_tokens
+from timesformer.profiling.training_cost import GpuHours, gpu_hours
 
 if TYPE_CHECKING:
     from yacs.config import CfgNode
@@ -55,6 +56,7 @@ def config_report(cfg: CfgNode) -> dict[str, Any]:
     train_clip = (channels, frames, cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TRAIN_CROP_SIZE)
     cost = cost_of(lambda: build_model(cfg, pretrained=False), view, train_clip)
     views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
+    hours = gpu_hours(cfg)
     return {
         "name": cfg.MODEL.MODEL_NAME,
         "attention": cfg.TIMESFORMER.ATTENTION_TYPE if cost.tokens else None,
@@ -62,6 +64,7 @@ def config_report(cfg: CfgNode) -> dict[str, Any]:
         "train_clip": train_clip,
         "views_per_video": views,
         "measured_flops_per_video": cost.measured_flops * views,
+        "gpu_hours": hours and hours._asdict(),
         **cost.as_dict(),
     }
 
@@ -149,7 +152,9 @@ def config_text(report: dict[str, Any]) -> str:
         ["MiB", mebi(report["kept_bytes"]), ""],
         ["MiB with activation checkpointing", mebi(report["kept_bytes_checkpointed"]), ""],
     ]
-    return "\n".join([*columns(rows), *doubts([report])])
+    hours = report["gpu_hours"]
+    whole = ["", str(GpuHours(**hours))] if hours else []
+    return "\n".join([*columns(rows), *whole, *doubts([report])])
 
 
 def paper_text(report: dict[str, Any]) -> str:
