@@ -17,13 +17,13 @@ TOOLS = sorted((ROOT / "tools").glob("*.py"))
 # A room imports from the floors below its own, and from itself.
 FLOORS = (
     {"errors", "registry", "logs", "writers", "signals", "door", "progress"},
-    {"config", "weights", "annotations"},
+    {"config", "weights", "annotations", "synthetic"},
     {"datasets", "models", "optim", "evaluation"},
     {"checkpoints", "distributed", "report"},
     {"engine", "export", "preparation", "interpretation"},
     {"inference"},
     {"visualization", "submission", "profiling"},
-    {"rehearsal", "demo"},
+    {"rehearsal", "demo", "experiments"},
     {"tools"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -37,6 +37,7 @@ AROUND_THE_CORE = {
     "weights",
     "demo",
     "door",
+    "experiments",
     "export",
     "inference",
     "interpretation",
@@ -46,6 +47,7 @@ AROUND_THE_CORE = {
     "rehearsal",
     "report",
     "submission",
+    "synthetic",
     "visualization",
     "writers",
 }

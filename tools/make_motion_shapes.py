@@ -8,14 +8,15 @@ from timesformer.door import door
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="data/MotionShapes", help="folder to make")
-    parser.add_argument("--seed", type=int, default=0, help="of all randomness, 0 or more")
-    parser.add_argument("--num-train", type=int, default=1600, help="training clips")
-    parser.add_argument("--num-val", type=int, default=200, help="validation clips")
-    parser.add_argument("--num-test", type=int, default=400, help="test clips")
+    tasks = "direction (if left out), appearance or order"
+    parser.add_argument("--task", default="direction", help=tasks)
+    parser.add_argument("--seed", type=int, default=0, help="of all randomness, 0 or more (0)")
+    usual = "clips; as many as the task usually has if left out"
+    parser.add_argument("--num-train", type=int, help=f"training {usual}")
+    parser.add_argument("--num-val", type=int, help=f"validation {usual}")
+    parser.add_argument("--num-test", type=int, help=f"test {usual}")
     parser.add_argument("--force", action="store_true", help="replace a MotionShapes that is there")
     return parser.parse_args()
 
@@ -28,6 +29,7 @@ def main() -> None:
 
         ensure_motion_shapes(
             args.out,
+            task=args.task,
             seed=args.seed,
             num_train=args.num_train,
             num_val=args.num_val,

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from timesformer.datasets.motion_shapes import ensure_motion_shapes
+from timesformer.synthetic.tasks import TASKS
 
 TRAIN_LEVELS, VAL_LEVELS = (40, 60, 80, 100), (160, 190)
 LEVELS = (*TRAIN_LEVELS, *VAL_LEVELS)
@@ -164,17 +165,34 @@ def howto100m(root: Path) -> Miniature:
 
 @miniature_of("motion_shapes")
 def motion_shapes(root: Path) -> Miniature:
-    ensure_motion_shapes(root / "set", num_train=16, num_val=4, num_test=4)
-    meta = root / "set/meta.json"  # it would refuse a set that is not of its usual size
-    told = json.loads(meta.read_text()) | {"num_clips": {"train": 1600, "val": 200, "test": 400}}
+    return of_shapes(root / "set", "direction", num_train=16)
+
+
+@miniature_of("motion_shapes_appearance")
+def motion_shapes_appearance(root: Path) -> Miniature:
+    return of_shapes(root / "set", "appearance", num_train=16)
+
+
+@miniature_of("motion_shapes_order")
+def motion_shapes_order(root: Path) -> Miniature:
+    return of_shapes(root / "set", "order", num_train=18)
+
+
+def of_shapes(folder: Path, task: str, *, num_train: int) -> Miniature:
+    ensure_motion_shapes(folder, task=task, num_train=num_train, num_val=4, num_test=4)
+    meta = folder / "meta.json"  # it would refuse a set that is not of its usual size
+    told = json.loads(meta.read_text()) | {"num_clips": TASKS[task].num_clips}
     meta.write_text(json.dumps(told))
+    num = len(TASKS[task].classes)
+    first = f"{num - 1}.mp4 "  # of the last class
+    answer = rf"train\.csv, line {num}: the label {num}"
     return Miniature(
-        settings(root / "set", num_classes=4) | {"DATA.RANDOM_FLIP": False},
-        root / "set/videos/train/00000.mp4",
-        Mistake(root / "set/train.csv", "3.mp4 3", "3.mp4 4", r"train\.csv, line 4: the label 4"),
-        ("up", "down", "left", "right"),
+        settings(folder, num_classes=num) | {"DATA.RANDOM_FLIP": False},
+        folder / "videos/train/00000.mp4",
+        Mistake(folder / "train.csv", f"{first}{num - 1}", f"{first}{num}", answer),
+        TASKS[task].classes,
         has_levels=False,
-        lengths={"train": 16, "val": 4, "test": 4},
+        lengths={"train": num_train, "val": 4, "test": 4},
     )
 
 

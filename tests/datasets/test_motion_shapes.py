@@ -1,4 +1,4 @@
-"""MotionShapes: balanced classes that only motion tells apart; made whole, and made once."""
+"""MotionShapes in its folder: balanced, made whole, and made once, whatever the task."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from tests.synthetic.decoded import decode
 from timesformer.annotations.csv_list import read_video_list
 from timesformer.annotations.subset import check_first_exists
+from timesformer.config import load_config
 from timesformer.datasets import motion_shapes
-from timesformer.datasets.motion_shapes import CLASSES, Recipe, ensure_motion_shapes, make_recipe
+from timesformer.datasets.lists import read_list
+from timesformer.datasets.motion_shapes import ensure_motion_shapes
 from timesformer.errors import UserError
+from timesformer.synthetic.tasks import TASKS
 
 SMALL = {"num_train": 8, "num_val": 4, "num_test": 4}
-SIZE = np.array([motion_shapes.WIDTH, motion_shapes.HEIGHT])
-HEADINGS = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}
+ORDER = {"task": "order", "num_train": 12, "num_val": 6, "num_test": 6}
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +36,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def decode(path: Path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-
-
 @pytest.fixture(scope="module")
-def recipes() -> list[list[Recipe]]:
-    """Of each class the first 200."""
-    every = [make_recipe(0, "train", index) for index in range(800)]
-    return [every[label :: len(CLASSES)] for label in range(len(CLASSES))]
+def made_order(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "MotionShapesOrder"
+    ensure_motion_shapes(root, **ORDER)
+    return root
 
 
 def assert_same_files(first: Path, second: Path) -> None:
@@ -49,18 +48,23 @@ def assert_same_files(first: Path, second: Path) -> None:
         assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
 
 
-def on_the_torus(differences: np.ndarray) -> np.ndarray:
-    """Differences of places, the short way round: (..., 2) in [-SIZE / 2, SIZE / 2)."""
-    return (differences + SIZE / 2) % SIZE - SIZE / 2
-
-
-def test_the_lists_are_balanced_and_readable(made: Path) -> None:
-    for split, count in (("train", 8), ("val", 4), ("test", 4)):
-        videos = read_video_list(made / f"{split}.csv", num_classes=len(CLASSES))
+@pytest.mark.parametrize(("task", "folder"), [("direction", "made"), ("order", "made_order")])
+def test_the_lists_are_balanced_and_readable(
+    task: str, folder: str, request: pytest.FixtureRequest
+) -> None:
+    root, classes = request.getfixturevalue(folder), TASKS[task].classes
+    for split, of_each in (("train", 2), ("val", 1), ("test", 1)):
+        videos = read_video_list(root / f"{split}.csv", num_classes=len(classes))
         check_first_exists(videos)
         assert all(Path(path).is_file() for path in videos.paths)
-        assert np.bincount(videos.labels).tolist() == [count // 4] * 4
-    assert (made / "classes.txt").read_text().split() == list(CLASSES)
+        assert np.bincount(videos.labels).tolist() == [of_each] * len(classes)
+    assert (root / "classes.txt").read_text().split() == list(classes)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_usual_sizes_are_balanced(task: str) -> None:
+    for num in TASKS[task].num_clips.values():
+        assert num % len(TASKS[task].classes) == 0
 
 
 def test_a_file_is_a_small_h264_video(made: Path) -> None:
@@ -68,16 +72,9 @@ def test_a_file_is_a_small_h264_video(made: Path) -> None:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert stream.codec_context.name == "h264"
-        assert stream.average_rate == motion_shapes.FPS
+        assert stream.average_rate == 30
     assert decode(path).shape == (24, 64, 72, 3)
     assert path.stat().st_size < 12_000
-
-
-def test_the_same_seed_gives_the_same_frames_and_another_seed_others() -> None:
-    first, again = (motion_shapes.draw(make_recipe(3, "val", 5)) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
-    for other in (make_recipe(4, "val", 5), make_recipe(3, "test", 5), make_recipe(3, "val", 9)):
-        assert not np.array_equal(first, motion_shapes.draw(other))
 
 
 def test_the_same_seed_gives_the_same_files(made: Path, tmp_path: Path) -> None:
@@ -86,71 +83,12 @@ def test_the_same_seed_gives_the_same_files(made: Path, tmp_path: Path) -> None:
 
 
 def test_several_processes_make_the_same_files_as_one(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made_order: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(motion_shapes, "_CLIPS_WORTH_A_PROCESS", 8)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    ensure_motion_shapes(tmp_path / "again", **SMALL)
-    assert_same_files(made, tmp_path / "again")
-
-
-@pytest.mark.parametrize("frame", [0, 11, 23])
-@pytest.mark.parametrize("axis", [0, 1])
-def test_the_place_in_a_single_frame_says_nothing(
-    recipes: list[list[Recipe]], frame: int, axis: int
-) -> None:
-    grid = np.linspace(0, SIZE[axis], 50)
-    for of_class in recipes:
-        places = np.sort([recipe.centres[frame, axis] for recipe in of_class])
-        share_below = np.searchsorted(places, grid) / len(places)
-        # Kolmogorov-Smirnov against the uniform distribution: exceeded once in 10,000 by chance.
-        assert np.abs(share_below - grid / SIZE[axis]).max() < 2.23 / np.sqrt(len(places))
-
-
-def test_the_looks_of_a_single_frame_say_nothing(recipes: list[list[Recipe]]) -> None:
-    """What else is random does not know the class: equal means, to 4.5 standard errors."""
-    looks = np.array(
-        [
-            [(r.radius, r.angle, *r.colour, r.background.mean()) for r in of_class]
-            for of_class in recipes
-        ]
-    )
-    means, errors = looks.mean(axis=1), looks.std(axis=1) / np.sqrt(looks.shape[1])
-    assert (np.abs(means - means.mean(axis=0)) < 4.5 * errors).all()
-
-
-def test_two_frames_tell_the_direction_even_when_only_8_of_24_are_seen(
-    recipes: list[list[Recipe]],
-) -> None:
-    for name, of_class in zip(CLASSES, recipes, strict=True):
-        heading = np.array(HEADINGS[name])
-        for recipe in of_class:
-            steps = on_the_torus(np.diff(recipe.centres[::3], axis=0)) / SIZE
-            along = steps @ heading
-            np.testing.assert_allclose(steps, along[:, None] * heading, atol=1e-12)
-            assert along.min() > 0.06
-            assert along.max() < 0.13  # far from one half, where forward and back look the same
-
-
-def test_the_decoded_video_shows_the_motion(made: Path) -> None:
-    """The place of the shape, found in the compressed pixels, moves as the recipe says."""
-    for index in range(8):
-        recipe = make_recipe(0, "train", index)
-        frames = decode(made / f"videos/train/{index:05d}.mp4").astype(float)
-        shape = np.abs(frames - recipe.background).max(axis=-1) > 40
-        for mask, centre in zip(shape, recipe.centres, strict=True):
-            y, x = np.nonzero(mask)
-            offsets = on_the_torus(np.stack([x, y], axis=1) - centre)
-            assert np.abs(offsets).max() < 1.25 * recipe.radius + 2  # no trace anywhere else
-            assert np.abs(offsets.mean(axis=0)).max() < 2
-
-
-def test_a_shape_stands_out_from_its_background(recipes: list[list[Recipe]]) -> None:
-    for of_class in recipes:
-        for recipe in of_class:
-            assert np.abs(recipe.background - recipe.colour).min() > 30
-            assert recipe.background.min() >= 0
-            assert recipe.background.max() <= 255
+    ensure_motion_shapes(tmp_path / "again", **ORDER)
+    assert_same_files(made_order, tmp_path / "again")
 
 
 def test_a_made_set_is_left_alone(made: Path) -> None:
@@ -159,17 +97,43 @@ def test_a_made_set_is_left_alone(made: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in made.rglob("*")}
 
 
-def test_another_seed_size_or_version_is_refused_and_kept(
+def test_another_seed_size_task_or_version_is_refused_and_kept(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match=r"holds another MotionShapes .*--force"):
         ensure_motion_shapes(made, seed=1, **SMALL)
     with pytest.raises(UserError, match=r"holds another MotionShapes .*--force"):
         ensure_motion_shapes(made, **{**SMALL, "num_val": 5})
-    monkeypatch.setattr(motion_shapes, "_VERSION", 999)
+    for task in ("appearance", "order"):
+        with pytest.raises(UserError, match=rf"holds another .*'MotionShapes {task}'.*--force"):
+            ensure_motion_shapes(made, task=task)
+    later = replace(TASKS["direction"], version=999)
+    monkeypatch.setitem(TASKS, "direction", later)
     with pytest.raises(UserError, match=r"holds another MotionShapes .*--force"):
         ensure_motion_shapes(made, **SMALL)
     assert json.loads((made / "meta.json").read_text())["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("motion_shapes", "direction"),
+        ("motion_shapes_appearance", "appearance"),
+        ("motion_shapes_order", "order"),
+    ],
+)
+def test_a_config_makes_its_task_at_first_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, task: str
+) -> None:
+    small = replace(TASKS[task], num_clips={"train": 2, "val": 1, "test": 1})
+    monkeypatch.setitem(TASKS, task, small)
+    cfg = load_config(None, ["DATA.PATH_TO_DATA_DIR", str(tmp_path / "made")])
+    videos = read_list(name, cfg, "train")
+    assert videos.class_names == TASKS[task].classes
+    assert len(videos) == 2
+    other = "motion_shapes" if task == "order" else "motion_shapes_order"
+    with pytest.raises(UserError, match=r"holds another MotionShapes .*DATA\.PATH_TO_DATA_DIR"):
+        read_list(other, cfg, "train")
 
 
 def test_force_replaces_a_motion_shapes(tmp_path: Path) -> None:
@@ -206,6 +170,20 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
 def test_a_wrong_seed_or_size_is_a_sentence(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(UserError, match="a seed of 0 or more and a clip or more"):
         ensure_motion_shapes(tmp_path / "MotionShapes", **{**SMALL, **wrong})
+
+
+def test_an_unknown_task_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'speed' is not a task .*: direction, appearance, order"):
+        ensure_motion_shapes(tmp_path / "MotionShapes", task="speed")
+    assert not list(tmp_path.iterdir())
+
+
+def test_force_replaces_another_task(tmp_path: Path) -> None:
+    root = tmp_path / "MotionShapes"
+    ensure_motion_shapes(root, **SMALL)
+    ensure_motion_shapes(root, task="appearance", **SMALL, force=True)
+    assert json.loads((root / "meta.json").read_text())["name"] == "MotionShapes appearance"
+    assert (root / "classes.txt").read_text().split() == ["red", "green", "blue", "yellow"]
 
 
 def start_tool(root: Path, num_train: int) -> subprocess.Popen[str]:

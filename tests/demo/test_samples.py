@@ -9,8 +9,8 @@ import numpy as np
 
 from tests.small_videos import small_video
 from timesformer import Predictor
-from timesformer.datasets.motion_shapes import CLASSES
 from timesformer.demo.samples import playable, samples
+from timesformer.synthetic.direction import CLASSES
 
 
 def test_motion_shapes_are_made(predictor, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from timesformer.annotations.subset import forward_and_backward
 from timesformer.annotations.table import VideoList
 from timesformer.errors import UserError
 from timesformer.inference.kept import KeptRows, changed, content_of, keys_of, settings_of
@@ -78,6 +79,12 @@ def test_parts_of_a_file_are_told_apart():
     keys = keys_of(listed(["a.mp4"] * 4, spans))
     assert len(set(keys)) == 3
     assert keys[0] == keys[3]
+
+
+def test_both_directions_of_a_video_are_told_apart():
+    forward = keys_of(listed(["a.mp4"]))
+    assert keys_of(forward_and_backward(listed(["a.mp4"])))[:1] == forward
+    assert len(set(keys_of(forward_and_backward(listed(["a.mp4", "b.mp4"]))))) == 4
 
 
 def test_what_is_looked_at_of_a_video(tmp_path):

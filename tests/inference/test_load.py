@@ -7,9 +7,9 @@ import torch
 
 from tests.engine.runs import TINY_CONFIG
 from tests.shared_data import DATA, needs_shared_data
-from timesformer.datasets.motion_shapes import CLASSES
 from timesformer.errors import UserError
 from timesformer.inference.load import load_trained
+from timesformer.synthetic.direction import CLASSES
 
 
 @pytest.fixture

@@ -84,8 +84,8 @@ def test_classes_by_name_and_number() -> None:
 def patches_covered(predictor: Predictor, clip: Path, index: int) -> torch.Tensor:
     """(T, h, w): the share of each patch of the view that the shape of a test clip covers."""
     recipe = TASKS["direction"].make_recipe(0, "test", index)
-    on_black = {"background": np.zeros_like(recipe.background), "colours": np.full_like(recipe.colours, 255)}
-    mask = draw(replace(recipe, **on_black))
+    black, white = np.zeros_like(recipe.background), np.full_like(recipe.colours, 255)
+    mask = draw(replace(recipe, background=black, colours=white))
     dataset = predictor.dataset_of_video(mask, fps=30)
     view = dataset[0].views[4, 0].float() / 255  # as `middle_view` chooses
     return avg_pool2d(view[None], predictor.trained.cfg.TIMESFORMER.PATCH_SIZE)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from timesformer.visualization.features import (
     Features,
     compute_features,
     features_of,
+    labels_in_list,
     load_features,
     majority,
     nearest,
@@ -95,6 +97,16 @@ def test_files_without_labels_get_those_of_the_list(
     assert "does not say of which checkpoint its features are" in caplog.text
     assert features.labels.tolist() == [2, 1, UNKNOWN]
     assert "the test list has no class for 1 of the videos" in caplog.text
+
+
+def test_the_features_of_a_file_are_of_it_played_forward(
+    predictor: Predictor, clips: list[Path]
+) -> None:
+    cfg = predictor.trained.cfg.clone()
+    cfg.defrost()
+    cfg.DATA.ARROW_OF_TIME, cfg.MODEL.NUM_CLASSES = True, 2
+    both = replace(predictor.trained, cfg=cfg)
+    assert labels_in_list([str(clips[2]), "elsewhere.mp4"], both, "test").tolist() == [0, UNKNOWN]
 
 
 def test_spans_are_kept(predictor: Predictor, tmp_path: Path) -> None:

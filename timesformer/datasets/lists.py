@@ -22,9 +22,13 @@ from fvcore.common.config import CfgNode
 
 from timesformer.annotations.csv_list import is_own_list, read_video_list
 from timesformer.annotations.shards import has_index, read_shards
-from timesformer.annotations.subset import check_first_exists, fraction_of_each_class, missing
+from timesformer.annotations.subset import (
+    check_first_exists,
+    forward_and_backward,
+    fraction_of_each_class,
+    missing,
+)
 from timesformer.annotations.table import SPLITS, VideoList
-from timesformer.datasets.motion_shapes import ensure_motion_shapes
 from timesformer.errors import UserError
 from timesformer.registry import Registry
 
@@ -45,11 +49,21 @@ DATASET_REGISTRY: Registry[Callable[[CfgNode, str], VideoList]] = Registry("data
 
 
 def read_list(name: str, cfg: CfgNode, split: str) -> VideoList:
-    """The videos of a split that a run uses: listed, there, and of the fraction asked for.
+    """The samples of a split that a run uses: its videos, or both directions of each.
 
     Raises:
         UserError: unknown name or split, or lists that are missing or malformed.
     """
+    if not cfg.DATA.ARROW_OF_TIME:
+        return chosen_videos(name, cfg, split)
+    of_any_classes = cfg.clone()
+    of_any_classes.defrost()
+    of_any_classes.MODEL.NUM_CLASSES = None
+    return with_classes(forward_and_backward(chosen_videos(name, of_any_classes, split)), cfg)
+
+
+def chosen_videos(name: str, cfg: CfgNode, split: str) -> VideoList:
+    """The videos of a split: listed, there, and of the fraction asked for; raises as above."""
     if split not in SPLITS:
         raise UserError(f"'{split}' is not a split; known: {', '.join(SPLITS)}")
     listed = test_list(name, cfg) if split == "test" else split
@@ -220,7 +234,26 @@ def shards(cfg: CfgNode, split: str) -> VideoList:
 @DATASET_REGISTRY.register("motion_shapes")
 def motion_shapes(cfg: CfgNode, split: str) -> VideoList:
     """The embedded data set, made in PATH_TO_DATA_DIR when it is not there yet."""
-    ensure_motion_shapes(cfg.DATA.PATH_TO_DATA_DIR)
+    return made_here("direction", cfg, split)
+
+
+@DATASET_REGISTRY.register("motion_shapes_appearance")
+def motion_shapes_appearance(cfg: CfgNode, split: str) -> VideoList:
+    """The same with classes that any single frame tells."""
+    return made_here("appearance", cfg, split)
+
+
+@DATASET_REGISTRY.register("motion_shapes_order")
+def motion_shapes_order(cfg: CfgNode, split: str) -> VideoList:
+    """The same with classes that only the order of events in a long video tells."""
+    return made_here("order", cfg, split)
+
+
+def made_here(task: str, cfg: CfgNode, split: str) -> VideoList:
+    """A split of MotionShapes with that task."""
+    from timesformer.datasets.motion_shapes import ensure_motion_shapes
+
+    ensure_motion_shapes(cfg.DATA.PATH_TO_DATA_DIR, task=task)
     return video_csv(cfg, split)
 
 

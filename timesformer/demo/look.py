@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from timesformer.engine.guards import is_out_of_memory
 from timesformer.errors import UserError
+from timesformer.inference.timeline_picture import save_timeline
 from timesformer.inference.windows import clip_seconds
 from timesformer.visualization.attention import show_attention
-from timesformer.inference.timeline_picture import save_timeline
 from timesformer.writers.names import printable
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import numpy as np
 from fvcore.common.config import CfgNode
 
 from timesformer.datasets.lists import read_list
-from timesformer.datasets.motion_shapes import CLASSES, draw, make_recipe, write_clip
 from timesformer.datasets.sources import open_video
 from timesformer.errors import UserError
+from timesformer.synthetic.tasks import TASKS, Task
 from timesformer.visualization.files import write_film
 from timesformer.writers.names import printable
 
@@ -31,8 +31,9 @@ def samples(cfg: CfgNode, class_names: tuple[str, ...], folder: Path) -> list[st
 
     None where that cannot be read here.
     """
-    if class_names == CLASSES:
-        return motion_shapes(folder)
+    for task in TASKS.values():
+        if class_names == task.classes:
+            return motion_shapes(task, folder)
     try:
         videos = read_list(cfg.TEST.DATASET, cfg, "test")
     except UserError as error:
@@ -72,9 +73,9 @@ def even(picture: np.ndarray) -> np.ndarray:
     return picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
 
 
-def motion_shapes(folder: Path) -> list[str]:
+def motion_shapes(task: Task, folder: Path) -> list[str]:
     """One of each class."""
-    paths = [folder / f"{name}.mp4" for name in CLASSES]
+    paths = [folder / f"{name}.mp4" for name in task.classes]
     for index, path in enumerate(paths):
-        write_clip(path, draw(make_recipe(SEED, "test", index)))
+        task.write(path, SEED, "test", index)
     return [str(path) for path in paths]
