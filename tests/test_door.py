@@ -21,6 +21,7 @@ TOOLS = sorted(path.stem for path in (REPO / "tools").glob("[a-z]*.py"))
 # What makes each tool begin its work; {} is a folder with a video, a list and weights.
 BEGINNINGS = {
     "check_dataset": ["{}/train.csv", "--out", "{}/out"],
+    "compare_numerics": [],
     "convert_checkpoint": ["{}/weights.pyth", "{}/out.onnx", "--to", "onnx"],
     "demo": ["--checkpoint", "{}/weights.pyth"],
     "extract_frames": ["{}/train.csv", "--out", "{}/out"],
@@ -34,6 +35,7 @@ BEGINNINGS = {
     "preview": ["--cfg", TINY_CONFIG],
     "profile": ["--cfg", TINY_CONFIG],
     "report": ["{}"],
+    "reproduce": ["table2", "--out", "{}/out"],
     "run_net": ["--cfg", TINY_CONFIG],
     "submit": ["--cfg", TINY_CONFIG],
     "visualize": ["embeddings", "--checkpoint", "{}/weights.pyth"],
