@@ -1,4 +1,4 @@
-"""Parts of a list: fractions of each class, and the videos that are missing."""
+"""What is made of a list: fractions of each class, those that exist, both directions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from timesformer.annotations.subset import check_first_exists, fraction_of_each_class, missing
+from timesformer.annotations.subset import (
+    check_first_exists,
+    forward_and_backward,
+    fraction_of_each_class,
+    missing,
+)
 from timesformer.annotations.table import PackedStrings, VideoList
 from timesformer.errors import UserError
 
@@ -71,3 +76,14 @@ def test_the_first_ten_are_asked_and_no_more(tmp_path: Path) -> None:
         check_first_exists(videos([0] * 11, str(tmp_path)))
     (tmp_path / "009.mp4").touch()
     check_first_exists(videos([0] * 11, str(tmp_path)))
+
+
+def test_each_video_is_there_forward_and_backward() -> None:
+    plain = videos([4, 7, 7])
+    both = forward_and_backward(plain)
+    assert both.paths[:] == [path for path in plain.paths for _ in range(2)]
+    assert both.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert both.backward is not None
+    assert both.backward.tolist() == [False, True] * 3
+    assert both.class_names == ("forward", "backward")
+    assert plain.backward is None

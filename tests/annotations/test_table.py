@@ -16,13 +16,15 @@ from timesformer.errors import UserError
 def videos(count: int = 5) -> VideoList:
     paths = PackedStrings((f"Füße {i}.mp4" for i in range(count)), folder="/data")
     spans = np.array([[i, np.nan] for i in range(count)], dtype=np.float64).reshape(-1, 2)
-    return VideoList(paths, np.arange(count, dtype=np.int64), "here", ("a", "b"), spans)
+    backward = np.arange(count) % 2 == 1
+    return VideoList(paths, np.arange(count, dtype=np.int64), "here", ("a", "b"), spans, backward)
 
 
 def check(found: VideoList, expected: VideoList) -> None:
     assert list(found.paths) == list(expected.paths)
     assert found.labels.tolist() == expected.labels.tolist()
     np.testing.assert_array_equal(found.spans, expected.spans)
+    np.testing.assert_array_equal(found.backward, expected.backward)
     assert (found.source, found.class_names) == (expected.source, expected.class_names)
 
 
@@ -53,10 +55,11 @@ def test_the_memory_is_one(method):
 
 def test_copies_selections_and_nothing_at_all():
     check(copy.copy(videos()), videos())
-    chosen = videos().select(np.array([3, 1]))
-    assert chosen.paths[:] == ["/data/Füße 3.mp4", "/data/Füße 1.mp4"]
-    assert chosen.labels.tolist() == [3, 1]
-    assert chosen.spans[:, 0].tolist() == [3, 1]
+    chosen = videos().select(np.array([3, 0]))
+    assert chosen.paths[:] == ["/data/Füße 3.mp4", "/data/Füße 0.mp4"]
+    assert chosen.labels.tolist() == [3, 0]
+    assert chosen.spans[:, 0].tolist() == [3, 0]
+    assert chosen.backward.tolist() == [True, False]
     nothing = videos(0)
     assert (len(nothing), list(nothing.paths), nothing.labels.tolist()) == (0, [], [])
 
@@ -136,3 +139,18 @@ def test_a_list_that_is_not_text_or_not_there(tmp_path):
         read_lines(tmp_path / "a.txt")
     with pytest.raises(UserError, match=r"b\.txt cannot be read: No such file"):
         read_lines(tmp_path / "b.txt")
+
+
+def test_the_fingerprint_changes_with_what_is_seen_and_not_with_the_folder():
+    def listed(folder="/data", label=1, end=2.0, backward=True):
+        return VideoList(
+            PackedStrings(["a.mp4"], folder=folder),
+            np.array([label], dtype=np.int64),
+            "here",
+            spans=np.array([[0.0, end]]),
+            backward=np.array([backward]),
+        ).fingerprint()
+
+    assert listed() == listed(folder="/elsewhere")
+    others = {listed(), listed(label=0), listed(end=3.0), listed(backward=False)}
+    assert len(others) == 4

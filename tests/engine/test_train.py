@@ -191,6 +191,7 @@ def test_a_head_that_does_not_fit_is_not_tested(videos, tmp_path):
         {"TIMESFORMER__POS_EMBED": "none"},
         {"TIMESFORMER__HEAD_HIDDEN_DIM": 16},
         {"SOLVER__HEAD_LR_SCALE": 10},
+        {"SOLVER__FROZEN_LAYERS": 2},
         {"MODEL__MODEL_NAME": "resnet18_lstm", **NO_TIMESFORMER},
     ],
     ids=lambda changes: next(iter(changes)),

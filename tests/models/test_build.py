@@ -92,6 +92,27 @@ def test_a_key_that_a_model_has_no_use_for_is_refused() -> None:
         build_model(cfg)
 
 
+@pytest.mark.parametrize("frozen", [0, 1, 2, 3])
+def test_the_lowest_layers_do_not_learn(frozen: int) -> None:
+    model = build_model(tiny_cfg(SOLVER__FROZEN_LAYERS=frozen))
+    layers = model.parameter_layers()
+    learning = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert learning == {name for name, layer in layers.items() if layer >= frozen}
+    assert {"model.norm.weight", "model.head.weight"} <= learning
+    model(clip()).sum().backward()
+    assert {name for name, p in model.named_parameters() if p.grad is not None} == learning
+
+
+def test_what_learns_must_be_there() -> None:
+    with pytest.raises(UserError, match="FROZEN_LAYERS is 4, but this model has 3 layers below"):
+        build_model(tiny_cfg(SOLVER__FROZEN_LAYERS=4))
+    without = tiny_cfg(
+        MODEL__MODEL_NAME="resnet18_lstm", **WITHOUT_TIMESFORMER, SOLVER__FROZEN_LAYERS=1
+    )
+    with pytest.raises(UserError, match="has 0 layers below its last norm and head"):
+        build_model(without)
+
+
 def test_every_key_reaches_the_network() -> None:
     cfg = tiny_cfg(
         MODEL__NUM_CLASSES=7,

@@ -122,21 +122,23 @@ def test_the_log_states_rule_and_result():
         SOLVER__ZERO_WD_1D_PARAM=True,
         SOLVER__WEIGHT_DECAY=0.05,
         TRAIN__EMA_DECAY=0.999,
+        SOLVER__FROZEN_LAYERS=1,
     )
     model = build_model(cfg)
     lines = describe_optimizer(build_optimizer(model, cfg, batch_scale(cfg, 64)), cfg, 64)
-    spared = [p for n, p in model.named_parameters() if p.ndim < 2 or n in model.no_weight_decay()]
-    others = [p for n, p in model.named_parameters() if p.ndim > 1]
-    others = [p for p in others if not any(p is q for q in spared)]
+    learning = [p for p in model.parameters() if p.requires_grad]
+    spared = [p for p in learning if p.ndim < 2]  # the embeddings do not learn
+    others = [p for p in learning if p.ndim > 1]
     assert lines == [
         "learning rate 0.005 x 64 / 8 = 0.04 (SOLVER.BASE_LR_BATCH_SIZE 8)",
         "learning rate of the head: x 30 (SOLVER.HEAD_LR_SCALE)",
+        "layers that do not learn, from the embeddings up: 1 (SOLVER.FROZEN_LAYERS)",
         "learning rate of each layer: x 0.5 of the layer above it (SOLVER.LAYER_DECAY)",
         f"weight decay 0.05: {len(others)} tensors, {sum(p.numel() for p in others):,} parameters, "
-        "learning rate 0.005 to 1.2",
+        "learning rate 0.01 to 1.2",
         "weight decay 0 (biases, norms, embeddings: SOLVER.ZERO_WD_1D_PARAM): "
         f"{len(spared)} tensors, {sum(p.numel() for p in spared):,} parameters, "
-        "learning rate 0.005 to 1.2",
+        "learning rate 0.01 to 1.2",
         "the weights are averaged in float32: in step n the average keeps min(0.999, "
         "(n - 1) / (n + 8)) of itself (TRAIN.EMA_DECAY)",
     ]

@@ -37,6 +37,13 @@ def test_a_config_names_the_data_set(lists: Path, tmp_path: Path) -> None:
     assert (list(data.lists), data.num_classes) == (["train"], 5)
 
 
+def test_videos_are_prepared_once_whatever_directions_are_trained_on(lists: Path) -> None:
+    words = ["video_csv", "DATA.PATH_TO_DATA_DIR", str(lists), "DATA.ARROW_OF_TIME", "True"]
+    data = choose([*words, "MODEL.NUM_CLASSES", "2"], None, "train")
+    assert list(data.lists["train"].labels) == [0, 700]
+    assert (data.num_classes, data.lists["train"].backward) == (None, None)
+
+
 def test_a_published_data_set_needs_no_number_of_classes(tmp_path: Path) -> None:
     for name in ("Punch", "Archery"):
         make_video(tmp_path / name / f"v_{name}_g01_c01.avi", num_frames=2, codec="mpeg4")

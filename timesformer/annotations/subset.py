@@ -1,9 +1,10 @@
-"""Parts of a list of videos: those that exist, a share of each class."""
+"""What is made of a list: those that exist, a share of each class, both directions of time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from timesformer.annotations.table import VideoList
 from timesformer.errors import UserError
 
 _NUM_PROBED = 10
+DIRECTIONS = ("forward", "backward")
 
 
 def fraction_of_each_class(videos: VideoList, fraction: float, *, seed: int) -> VideoList:
@@ -27,6 +29,18 @@ def fraction_of_each_class(videos: VideoList, fraction: float, *, seed: int) -> 
         # 0.07 * 100 is a little more than 7, and not 8.
         chosen.append(order[: math.ceil(fraction * len(members) - 1e-9)])
     return videos.select(np.sort(np.concatenate(chosen)))
+
+
+def forward_and_backward(videos: VideoList) -> VideoList:
+    """Each video twice in a row, played forward and backward, which are now the classes."""
+    backward = np.tile([False, True], len(videos))
+    return replace(
+        videos.select(np.arange(len(videos)).repeat(2)),
+        labels=backward.astype(np.int64),
+        source=f"{videos.source}, forward and backward (DATA.ARROW_OF_TIME),",
+        class_names=DIRECTIONS,
+        backward=backward,
+    )
 
 
 def first_exist(videos: VideoList) -> bool:

@@ -84,6 +84,8 @@ class VideoList:
         class_names: the name of each class; () where nobody gave any.
         spans: float64 ``(len(paths), 2)``, start and end in seconds of the clip inside each file,
             NaN where it is the file's own; None if that is so for all.
+        backward: bool ``(len(paths),)``, whether the frames of each clip are shown from the last to
+            the first; None if that is so for none.
     """
 
     paths: Sequence[str]
@@ -91,10 +93,11 @@ class VideoList:
     source: str
     class_names: tuple[str, ...] = ()
     spans: npt.NDArray[np.float64] | None = None
+    backward: npt.NDArray[np.bool_] | None = None
     _shared: dict[str, SharedArray] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        arrays = {"labels": self.labels, "spans": self.spans}
+        arrays = {"labels": self.labels, "spans": self.spans, "backward": self.backward}
         shared = {name: SharedArray(a) for name, a in arrays.items() if a is not None}
         self.__setstate__(self.__dict__ | {"_shared": shared})
 
@@ -120,13 +123,15 @@ class VideoList:
             paths=PackedStrings(self.paths[int(index)] for index in indices),
             labels=self.labels[indices],
             spans=None if self.spans is None else self.spans[indices],
+            backward=None if self.backward is None else self.backward[indices],
         )
 
     def fingerprint(self) -> str:
-        """Hex digits that change with any name, label or span, but not with where the files lie."""
+        """Hex digits that change with any name, label, span or direction, not with the folder."""
         digest = hashlib.sha256(np.ascontiguousarray(self.labels).data)
-        if self.spans is not None:
-            digest.update(np.ascontiguousarray(self.spans).data)
+        for values in (self.spans, self.backward):
+            if values is not None:
+                digest.update(np.ascontiguousarray(values).data)
         if isinstance(self.paths, PackedStrings):
             self.paths.add_to(digest)
         else:

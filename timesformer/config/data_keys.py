@@ -129,6 +129,12 @@ DATA = [
         Allowed("above 0, at most 1", lambda value: 0 < value <= 1),
     ),
     Key(
+        "DATA.ARROW_OF_TIME",
+        False,
+        "of each video two samples, played forward and backward, which are the 2 classes in place "
+        "of its own: a single frame says nothing",
+    ),
+    Key(
         "DATA.CLASS_BALANCED",
         False,
         "show every class equally often in an epoch, which stays as long as it was",

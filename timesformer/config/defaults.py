@@ -194,6 +194,14 @@ SOLVER = [
         Allowed("above 0 and at most 1", lambda value: 0 < value <= 1),
     ),
     Key(
+        "SOLVER.FROZEN_LAYERS",
+        0,
+        "lowest layers that do not learn, which saves their backward pass: 1 for the embeddings, "
+        "one more for each block; with all blocks, the last norm and the head are left: a linear "
+        "probe",
+        at_least(0),
+    ),
+    Key(
         "SOLVER.BASE_LR_BATCH_SIZE",
         0,
         "clips of the optimiser step that BASE_LR, WARMUP_START_LR and COSINE_END_LR are stated "

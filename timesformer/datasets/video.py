@@ -62,9 +62,12 @@ class VideoDataset(Dataset[Item], ABC):
     def chosen(
         self, reader: Reader, index: int, choose: Callable[[Timeline], list[list[int]]]
     ) -> list[list[int]]:
-        """The frames, in the numbers of the file, that `choose` picks of video `index`."""
+        """The frames, in the numbers of the file and as shown, that `choose` picks of `index`."""
         first, timeline = self._timeline(reader, index)
-        return [[first + frame for frame in clip] for clip in choose(timeline)]
+        clips = [[first + frame for frame in clip] for clip in choose(timeline)]
+        if self.videos.backward is not None and self.videos.backward[index]:
+            return [clip[::-1] for clip in clips]
+        return clips
 
     def _timeline(self, reader: Reader, index: int) -> tuple[int, Timeline]:
         """The first frame of the part of the file that is meant, and that part's timeline."""

@@ -85,7 +85,20 @@ def build_model(cfg: CfgNode, *, pretrained: bool = True) -> VideoClassifier:
         every=cfg.TIMESFORMER.CHECKPOINT_EVERY,
         keep=cfg.TIMESFORMER.CHECKPOINT_KEEP,
     )
+    freeze(model, cfg.SOLVER.FROZEN_LAYERS)
     return model
+
+
+def freeze(model: VideoClassifier, num_layers: int) -> None:
+    """The lowest layers do not learn; UserError if that leaves none, not even norm and head."""
+    layers = model.parameter_layers()
+    if num_layers > (last := max(layers.values(), default=0)):
+        raise UserError(
+            f"SOLVER.FROZEN_LAYERS is {num_layers}, but this model has {last} layers below its "
+            f"last norm and head: set it to at most {last}"
+        )
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(layers.get(name, 0) >= num_layers)
 
 
 def load_pretrained(

@@ -22,6 +22,11 @@ def describe_optimizer(
         lines.append(
             f"learning rate of the head: x {solver.HEAD_LR_SCALE:g} (SOLVER.HEAD_LR_SCALE)"
         )
+    if solver.FROZEN_LAYERS:
+        lines.append(
+            f"layers that do not learn, from the embeddings up: {solver.FROZEN_LAYERS} "
+            "(SOLVER.FROZEN_LAYERS)"
+        )
     if solver.LAYER_DECAY != 1:
         lines.append(
             f"learning rate of each layer: x {solver.LAYER_DECAY:g} of the layer above it "

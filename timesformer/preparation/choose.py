@@ -11,7 +11,7 @@ from timesformer.annotations.csv_list import read_video_list
 from timesformer.annotations.table import SPLITS, VideoList
 from timesformer.config import load_config
 from timesformer.config.load import pair_up
-from timesformer.datasets.lists import REPLACED_BY_LISTS, SEGMENTED, read_list
+from timesformer.datasets.lists import REPLACED_BY_LISTS, SEGMENTED, chosen_videos
 from timesformer.errors import UserError
 from timesformer.preparation.lists import DataSet
 
@@ -32,7 +32,8 @@ def choose(words: Sequence[str], cfg_path: str | None, splits: str) -> DataSet:
     names, opts = words[:named], words[named:]
     cfg = load_config(cfg_path, opts)
     told = cfg_path is not None or "MODEL.NUM_CLASSES" in dict(pair_up(opts))
-    num_classes = cfg.MODEL.NUM_CLASSES if told else None
+    of_videos = told and not cfg.DATA.ARROW_OF_TIME  # which are prepared once, with their classes
+    num_classes = cfg.MODEL.NUM_CLASSES if of_videos else None
     wanted = _splits(splits)
     if names and all(name.endswith(".csv") for name in names):
         return _csv_files(names, cfg, num_classes)
@@ -66,7 +67,7 @@ def _registered(name: str, cfg: CfgNode, num_classes: int | None, splits: Sequen
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.NUM_CLASSES = None  # any: a label outside is for a check to report, with all others
-    lists = {split: read_list(name, cfg, split) for split in splits}
+    lists = {split: chosen_videos(name, cfg, split) for split in splits}
     own_name = name if name in REPLACED_BY_LISTS else "video_csv"
     keys = ("DATA.SAMPLING", "segments") if name in SEGMENTED else ()
     return DataSet(lists, num_classes or _named(lists), cfg.DATA.FRAMES_FPS, own_name, keys)
