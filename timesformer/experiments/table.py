@@ -54,7 +54,7 @@ def shown(cell: Result | None, result: Result, row_name: str, column: str) -> st
     beside = f" ({value})" if value else ""
     if cell is None:
         return f"-{beside}"
-    spread = f" ± {number(cell['deviation'])}" if len(cell["values"]) > 1 else ""
+    spread = f" ± {cell['deviation']:.2f}" if len(cell["values"]) > 1 else ""
     return f"{number(cell['mean'])}{spread}{beside}"
 
 
