@@ -89,7 +89,7 @@ MISTAKES = [
     ({"spans": np.zeros((60, 3))}, "the arrays do not fit each other"),
     ({"labels": np.full(60, 4)}, "labels holds a number that is no class; they are 0 to 3"),
     ({"predictions": np.full(60, -2)}, "predictions holds a number that is no class"),
-    ({"videos": np.array([object()])}, "cannot be read"),  # pickled, so it is not loaded
+    ({"videos": np.array([{}])}, "cannot be read"),  # pickled, so it is not loaded
 ]
 
 
