@@ -23,8 +23,9 @@ def draw(result: Result, panels: Sequence[Panel], file: BinaryIO) -> None:
     pictures = [picture for panel in panels for picture in pictures_of(panel, result)]
     width = 1.5 + INCHES_OF_A_PANEL * len(pictures)
     figure = Figure(figsize=(width, 3.8), layout="constrained")
-    for place, picture in enumerate(pictures):
-        picture(figure.add_subplot(1, len(pictures), place + 1), is_first=place == 0)
+    places = figure.subplots(1, len(pictures), squeeze=False)[0]
+    for axes, picture in zip(places, pictures, strict=True):
+        picture(axes, is_first=axes is places[0])
     figure.suptitle(result["title"])
     figure.savefig(file, format="png", dpi=110)
 
@@ -60,8 +61,9 @@ def bars(
         capsize=3,
     )
     there = {name: value for name, value in published.items() if name in places}
-    heights = [places[name] for name in there]
-    axes.plot(list(there.values()), heights, "D", color="C1", clip_on=False, label="published")
+    if there:  # nothing at all would count as a point at the corner of the figure
+        heights = [places[name] for name in there]
+        axes.plot(list(there.values()), heights, "D", color="C1", clip_on=False, label="published")
     if own and there:
         axes.legend()
     axes.set(title=column, xlabel=next((cell["measure"] for cell in own.values()), "top-1, %"))
