@@ -9,7 +9,7 @@ from timesformer.door import door
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="data/MotionShapes", help="folder to make")
+    parser.add_argument("--out", help="folder to make, if left out the one the task's configs name")
     tasks = "direction (if left out), appearance or order"
     parser.add_argument("--task", default="direction", help=tasks)
     parser.add_argument("--seed", type=int, default=0, help="of all randomness, 0 or more (0)")
@@ -27,8 +27,10 @@ def main() -> None:
         # Imported late: --help and a mistake in the options are answered at once.
         from timesformer.datasets.motion_shapes import ensure_motion_shapes
 
+        name = "" if args.task == "direction" else args.task.capitalize()
+        out = args.out or f"data/MotionShapes{name}"
         ensure_motion_shapes(
-            args.out,
+            out,
             task=args.task,
             seed=args.seed,
             num_train=args.num_train,
@@ -36,7 +38,7 @@ def main() -> None:
             num_test=args.num_test,
             force=args.force,
         )
-    print(f"MotionShapes is in {args.out}")
+    print(f"MotionShapes is in {out}")
 
 
 if __name__ == "__main__":

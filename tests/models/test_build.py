@@ -103,6 +103,14 @@ def test_the_lowest_layers_do_not_learn(frozen: int) -> None:
     assert {name for name, p in model.named_parameters() if p.grad is not None} == learning
 
 
+def test_frozen_layers_drop_nothing() -> None:
+    rates = {"TIMESFORMER__DROP_PATH_RATE": 0.9, "TIMESFORMER__ATTN_DROP_RATE": 0.5}
+    frozen = build_model(tiny_cfg(SOLVER__FROZEN_LAYERS=3, **rates))
+    assert torch.equal(frozen(clip()), frozen(clip()))
+    learning = build_model(tiny_cfg(SOLVER__FROZEN_LAYERS=2, **rates))
+    assert not torch.equal(learning(clip()), learning(clip()))
+
+
 def test_what_learns_must_be_there() -> None:
     with pytest.raises(UserError, match="FROZEN_LAYERS is 4, but this model has 3 layers below"):
         build_model(tiny_cfg(SOLVER__FROZEN_LAYERS=4))

@@ -44,6 +44,7 @@ IDENTITY = (
     "TIMESFORMER.DEPTH",
     "TIMESFORMER.NUM_HEADS",
     "SOLVER.OPTIMIZING_METHOD",
+    "SOLVER.FROZEN_LAYERS",
 )
 
 # 0 in one of these is whatever the model's name says: the weights and the geometry tell.

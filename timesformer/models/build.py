@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from timesformer.config.defaults import KEYS
 from timesformer.errors import UserError
+from timesformer.models.layers import Attention, DropPath
 from timesformer.models.pos_embed import SpatialMode
 from timesformer.models.pretrained import LoadReport, load_weights
 from timesformer.registry import Registry
@@ -90,7 +91,11 @@ def build_model(cfg: CfgNode, *, pretrained: bool = True) -> VideoClassifier:
 
 
 def freeze(model: VideoClassifier, num_layers: int) -> None:
-    """The lowest layers do not learn; UserError if that leaves none, not even norm and head."""
+    """The lowest layers do not learn, and drop nothing: their features are those of a test.
+
+    Raises:
+        UserError: that leaves no layer, not even the last norm and head.
+    """
     layers = model.parameter_layers()
     if num_layers > (last := max(layers.values(), default=0)):
         raise UserError(
@@ -99,6 +104,20 @@ def freeze(model: VideoClassifier, num_layers: int) -> None:
         )
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(layers.get(name, 0) >= num_layers)
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            drop_nothing(module)
+
+
+def drop_nothing(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, DropPath):
+            part.is_on = False
+        elif isinstance(part, nn.Dropout):
+            part.p = 0.0
+        elif isinstance(part, Attention):
+            part.attn_drop_rate = 0.0
 
 
 def load_pretrained(

@@ -82,7 +82,10 @@ def check_dataset(
             line.problem = _problem(line, frames.get(line.clip, 0), min_frames, data)
         if drop_duplicates:
             _mark_duplicates(lines)
-        _write(out, data, lines, report(data, lines))
+        numbers = report(data, lines)
+        # First, because it says whose the folder is: see `_check_folder`.
+        write_text(out / REPORT, json.dumps(numbers, indent=2) + "\n")
+        _write(out, data, lines, numbers)
         probed.remove()
     return not any(line.problem for line in lines)
 
@@ -192,5 +195,4 @@ def _write(out: Path, data: DataSet, lines: Sequence[Line], numbers: Mapping[str
     )
     text = as_text(numbers)
     write_text(out / "report.txt", text)
-    write_text(out / REPORT, json.dumps(numbers, indent=2) + "\n")
     log.info("%s\nAll of it, and lists of what is in order, are in %s", text.rstrip(), out)

@@ -26,7 +26,8 @@ class Probed:
         self._known: dict[str, Facts] = {}
         if self._path.exists():
             for line in self._path.read_text().splitlines():
-                with suppress(ValueError):  # torn by a kill; that video is read again
+                # Torn by a kill, or of another version; that video is read again.
+                with suppress(ValueError, TypeError, KeyError):
                     key, facts = json.loads(line)
                     facts["clip_frames"] = tuple(facts["clip_frames"])
                     self._known[key] = Facts(**facts)

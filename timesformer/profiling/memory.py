@@ -145,7 +145,9 @@ class TrainingStep:
             for module in self.model.modules():
                 if isinstance(module, Attention):
                     module.attn_drop_rate = 0.0
+        learning = [p for p in self.model.parameters() if p.requires_grad]
         self.weights = total(self.model.parameters(), self.quantum)
+        self.gradients = total(learning, self.quantum)
         self.buffers = total(self.model.buffers(), self.quantum)
         self.optimizer, self.optimizer_workspace = self.take_optimizer_step()
 
@@ -159,7 +161,8 @@ class TrainingStep:
             make_fake(self.model)
             optimizer = build_optimizer(self.model, self.cfg)
             for parameter in self.model.parameters():
-                parameter.grad = torch.empty_like(parameter)
+                if parameter.requires_grad:
+                    parameter.grad = torch.empty_like(parameter)
             before = lives.living.sum()
             optimizer.step()  # which makes the state
             state = int(lives.living.sum() - before)
@@ -256,7 +259,7 @@ class TrainingStep:
             parts = {part: size // self.processes.number for part, size in parts.items()}
             parts["exchange"] = exchanged(self.model, self.working_type(precision))
         if self.processes.gradients_stay:
-            parts["gradients"] = self.weights
+            parts["gradients"] = self.gradients
         if self.on_gpu:
             parts["libraries"] = 2 * CUBLAS_WORKSPACE
         return parts
