@@ -67,6 +67,7 @@ def test_the_row_wins_over_the_column_and_the_column_over_all(tmp_path: Path) ->
         ({"rows": {"a": 3}}, "rows: 'a' must be a text and hold a mapping"),
         ({"seeds": [1, 1]}, "must list different whole numbers"),
         ({"seeds": ["one"]}, "must list different whole numbers"),
+        ({"seeds": [-1]}, "x.yaml: seeds is .-1., but must list different whole numbers from 0"),
         ({"columns": {"a": {"measure": "speed"}}}, "measure is 'speed', but must be of top1_acc"),
         ({"columns": {"motion": {"DATA.FRAMES": 2}}}, "DATA.FRAMES is not a config key"),
         ({"columns": {"motion": {"RNG_SEED": 2}}}, "RNG_SEED is set by the experiment itself"),
@@ -75,12 +76,26 @@ def test_the_row_wins_over_the_column_and_the_column_over_all(tmp_path: Path) ->
         ({"plot": [{"kind": "pie"}]}, "kind must be bars or curve"),
         ({"plot": [{"kind": "curve"}]}, "a curve needs an x"),
         ({"plot": [{"colour": "red"}]}, "must be a mapping of kind"),
+        ({"plot": [{"rows": 5}]}, "rows a list of rows"),
+        ({"plot": [{"kind": "curve", "x": ["gflops"]}]}, "x gflops or a config key"),
+        ({"plot": [{"kind": "curve", "x": "DATA.TRAIN_JITTER_SCALES"}]}, "that is a number"),
+        ({"plot": [{"kind": "curve", "x": "DATA.SAMPLING", "logarithmic": True}]}, "is a number"),
+        ({"plot": [{"kind": "curve", "x": "gflops", "logarithmic": "no"}]}, "True or False"),
+        ({"plot": [{"label": 3}]}, "label a text"),
         ({"checks": [{"at_least": 3}]}, "must name a cell"),
+        ({"checks": [{"cell": [["a"], "motion"], "at_least": 3}]}, "must name a cell"),
         ({"checks": [{"cell": ["divided", "motion"], "is": 3}]}, "and one of at_least"),
         ({"checks": [{"cell": ["divided", "motion"], "above": 3}]}, "above takes another cell"),
         (
             {"checks": [{"cell": ["divided", "motion"], "near_published": 0.1}]},
             "nothing is published for divided, motion",
+        ),
+        (
+            {
+                "published": {"motion": {"divided": 0}},
+                "checks": [{"cell": ["divided", "motion"], "near_published": 0.1}],
+            },
+            "nothing is published for divided, motion, or 0",
         ),
     ],
     ids=lambda value: str(value)[:40],
@@ -92,3 +107,9 @@ def test_a_mistake_is_answered_by_a_sentence(
     with pytest.raises(UserError, match=sentence) as raised:
         read_experiment(path, runs=tmp_path)
     assert "x.yaml" in str(raised.value) or "nowhere.yaml" in str(raised.value)
+
+
+def test_a_bad_seed_of_the_command_line_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.yaml", definition(tmp_path))
+    with pytest.raises(UserError, match=r"^--seeds is \[-1\], but must list different whole"):
+        read_experiment(path, runs=tmp_path, seeds=[-1])

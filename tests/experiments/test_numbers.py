@@ -15,6 +15,7 @@ from timesformer.experiments.checks import verdicts
 from timesformer.experiments.definition import read_experiment
 from timesformer.experiments.numbers import deviation, noise, standard_error
 from timesformer.experiments.result import against, result_of
+from timesformer.experiments.table import sentence
 
 
 def test_the_error_of_one_seed_is_that_of_the_test_videos() -> None:
@@ -33,9 +34,12 @@ def test_what_is_calculated_has_no_noise() -> None:
     assert noise({"standard_error": standard_error([3.0], None)}) == 0
 
 
-def cell(row: str, mean: float, error: float = 1.0, identity: str = "a") -> dict[str, Any]:
+def cell(
+    row: str, mean: float, error: float = 1.0, identity: str = "a", seeds: int = 2
+) -> dict[str, Any]:
     place = {"row": row, "column": "motion", "identity": identity}
-    return place | {"mean": mean, "standard_error": error}
+    runs = [{"seed": seed} for seed in range(seeds)]
+    return place | {"mean": mean, "standard_error": error, "runs": runs, "values": [mean] * seeds}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +48,7 @@ def cell(row: str, mean: float, error: float = 1.0, identity: str = "a") -> dict
         ({"at_least": 50}, True, "divided (motion): 50.00, to be at least 50.00"),
         ({"at_least": 51}, False, "at least 51.00"),
         ({"at_most": 49}, False, "at most 49.00"),
-        ({"above": ["space only", "motion"]}, False, "48.00 (chance: 2.83)"),
+        ({"above": ["space only", "motion"]}, False, "48.00 (chance: 2.83, unpaired)"),
         ({"above": ["space only", "motion"], "by": 20}, False, "by 20.00 or more"),
         ({"not_below": ["space only", "motion"]}, True, "not below space only (motion)"),
         ({"near_published": 0.01}, True, "within 1 % of the published 50.20"),
@@ -72,6 +76,24 @@ def test_against_what_was_committed() -> None:
     lines = against(now, committed)
     assert [line["holds"] for line in lines] == [True, False]  # the third is of another config
     assert lines[1]["says"] == "b (motion): 50.00 now, 53.00 committed (chance: 2.83)"
+
+
+def test_of_a_single_seed_nothing_is_judged_against_what_was_committed() -> None:
+    now = {"cells": [cell("a", 50.0, seeds=1), cell("b", 50.0), cell("c", 50.0, 0, seeds=0)]}
+    committed = {"cells": [cell("a", 90.0), cell("b", 90.0, seeds=1), cell("c", 50.1, 0, seeds=0)]}
+    lines = against(now, committed)
+    assert [line["holds"] for line in lines] == [None, None, False]  # the third is calculated
+    assert sentence(lines[0]) == (
+        "not judged: a (motion): 50.00 now, 90.00 committed, of a single seed here or there"
+    )
+
+
+def test_what_is_equal_is_not_above(tmp_path: Path) -> None:
+    tree = definition(tmp_path)
+    tree["checks"] = [{"cell": ["divided", "motion"], "above": ["space only", "motion"]}]
+    experiment = read_experiment(write(tmp_path / "x.yaml", tree), runs=tmp_path)
+    cells = {(name, "motion"): cell(name, 3.0, 0.0) for name in tree["rows"]}
+    assert [each["holds"] for each in verdicts(experiment, cells)] == [False]
 
 
 def test_flops_of_what_is_no_timesformer_are_not_made_up(tmp_path: Path) -> None:

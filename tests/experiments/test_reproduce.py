@@ -135,17 +135,27 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(folder: Path) -> None:
 def test_numbers_that_are_not_the_committed_ones_are_said(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    for run in (tmp_path / "runs").glob("*/seed_0"):
+        shutil.copytree(run, run.with_name("seed_1"))  # nothing is judged of a single seed
     committed = result(folder)
     for cell in committed["cells"]:
         cell["mean"], cell["standard_error"] = cell["mean"] + 300, 1
+        cell["runs"] *= 2
     place = tmp_path / reproduce.COMMITTED
     place.mkdir(parents=True)
     (place / "small.json").write_text(json.dumps(committed))
     with pytest.raises(UserError, match="divided .motion.: .* now, 3.* committed"):
         reproduce.reproduce(
-            str(folder / "small.yaml"), root=tmp_path, out=tmp_path, runs=folder / "runs"
+            str(folder / "small.yaml"),
+            root=tmp_path,
+            out=tmp_path,
+            runs=tmp_path / "runs",
+            seeds=[0, 1],
         )
-    assert capsys.readouterr().out.count("**fails**: ") == 2
+    said = capsys.readouterr().out
+    assert said.count("**fails**: ") == 2
+    assert said.startswith("4 of 4 runs were done before, by commit ")
 
 
 def test_without_a_name_it_lists_what_there_is() -> None:

@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from timesformer.experiments.numbers import noise
+from timesformer.experiments.answers import Answers
+from timesformer.experiments.numbers import SIGMAS, noise, seed_error
 from timesformer.experiments.plan import Check, Experiment
 
-Cells = Mapping[tuple[str, str], Mapping[str, Any]]
+Place = tuple[str, str]
+Cells = Mapping[Place, Mapping[str, Any]]
+AllAnswers = Mapping[Place, Answers]
 
 
-def verdicts(experiment: Experiment, cells: Cells) -> list[dict[str, Any]]:
+def verdicts(
+    experiment: Experiment, cells: Cells, answers: AllAnswers | None = None
+) -> list[dict[str, Any]]:
     """``{"holds", "says"}`` of each check, in the order of the file.
 
     Args:
         cells: by row and column; those whose runs failed are missing.
+        answers: likewise, where they are known.
     """
-    return [verdict(check, experiment, cells) for check in experiment.checks]
+    return [verdict(check, experiment, cells, answers or {}) for check in experiment.checks]
 
 
-def verdict(check: Check, experiment: Experiment, cells: Cells) -> dict[str, Any]:
+def verdict(
+    check: Check, experiment: Experiment, cells: Cells, answers: AllAnswers
+) -> dict[str, Any]:
     other = check.bound if isinstance(check.bound, tuple) else None
     if missing := [cell for cell in (check.cell, other) if cell and cell not in cells]:
         return {"holds": False, "says": f"{words(missing[0])} has no result"}
-    holds, says = compared(check, experiment, cells)
+    holds, says = compared(check, experiment, cells, answers)
     mean = number(cells[check.cell]["mean"])
     return {"holds": holds, "says": f"{words(check.cell)}: {mean}, to be {says}"}
 
 
-def compared(check: Check, experiment: Experiment, cells: Cells) -> tuple[bool, str]:
+def compared(
+    check: Check, experiment: Experiment, cells: Cells, answers: AllAnswers
+) -> tuple[bool, str]:
     """Whether the check holds, and what it asks for."""
     cell = cells[check.cell]
     mean = cell["mean"]
     if isinstance(check.bound, tuple):
         other = cells[check.bound]
-        chance = noise(cell, other)
-        beside = f"{words(check.bound)}, {number(other['mean'])}{of_chance(chance)}"
+        chance, how = chance_between(check.cell, check.bound, cells, answers)
+        beside = f"{words(check.bound)}, {number(other['mean'])}{of_chance(chance, how)}"
         if check.kind == "not_below":
             return mean >= other["mean"] - chance, f"not below {beside}"
-        least = max(check.by, chance)
         by = f" by {number(check.by)} or more" if check.by else ""
-        return mean - other["mean"] >= least, f"above {beside}{by}"
+        difference = mean - other["mean"]
+        return difference > chance and difference >= check.by, f"above {beside}{by}"
     if check.kind == "near_published":
         row, column = check.cell
         published = experiment.published[column][row]
@@ -52,9 +63,21 @@ def compared(check: Check, experiment: Experiment, cells: Cells) -> tuple[bool, 
     return mean <= check.bound, f"at most {number(check.bound)}"
 
 
-def of_chance(chance: float) -> str:
+def chance_between(
+    place: Place, other: Place, cells: Cells, answers: AllAnswers
+) -> tuple[float, str]:
+    """How far apart two means may be by chance; and whether that is paired, of the same videos."""
+    pair = cells[place], cells[other]
+    ours, others = answers.get(place), answers.get(other)
+    if ours is None or others is None or ours.videos != others.videos:
+        return noise(*pair), "unpaired"
+    seeds = [seed_error(cell["values"]) for cell in pair]
+    return SIGMAS * math.hypot(*seeds, ours.error_beside(others)), "paired"
+
+
+def of_chance(chance: float, how: str = "") -> str:
     """What two numbers may differ by without meaning; nothing of what is calculated."""
-    return f" (chance: {number(chance)})" if chance else ""
+    return f" (chance: {', '.join(filter(None, [number(chance), how]))})" if chance else ""
 
 
 def words(cell: tuple[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,10 @@ def read_experiment(
     """
     tree = read_yaml(path)
     check_parts(tree, path)
-    seeds = checked_seeds(seeds or tree.get("seeds", [0]), path)
+    if seeds:
+        seeds = checked_seeds(seeds, "--seeds")
+    else:
+        seeds = checked_seeds(tree.get("seeds", [0]), f"{path}: seeds")
     cells = [
         cell_of(tree, path, row, column, runs, seeds, dict(pair_up(overrides)))
         for row in tree["rows"]
@@ -73,7 +77,7 @@ def read_experiment(
         columns=columns,
         cells=cells,
         published=published_of(tree, path),
-        panels=[panel_of(entry, rows, path) for entry in tree.get("plot", [{}])],
+        panels=[panel_of(entry, rows, path) for entry in tree.get("plot") or [{}]],
         checks=[check_of(entry, tree, path) for entry in tree.get("checks", [])],
     )
 
@@ -96,9 +100,12 @@ def check_parts(tree: Mapping[str, Any], path: Path) -> None:
                 )
 
 
-def checked_seeds(seeds: Sequence[Any], path: Path) -> list[int]:
-    if not all(type(seed) is int for seed in seeds) or not 0 < len(set(seeds)) == len(seeds):
-        raise UserError(f"{path}: seeds is {seeds!r}, but must list different whole numbers")
+def checked_seeds(seeds: Sequence[Any], where: str) -> list[int]:
+    whole = all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds)
+    if not whole or not 0 < len(set(seeds)) == len(seeds):
+        raise UserError(
+            f"{where} is {seeds!r}, but must list different whole numbers from 0 to 2^32 - 1"
+        )
     return list(seeds)
 
 
@@ -177,20 +184,28 @@ def panel_of(entry: Any, rows: Sequence[str], path: Path) -> Panel:
     if not isinstance(entry, dict) or not entry.keys() <= names.keys():
         raise UserError(f"{path}: plot: {entry!r} must be a mapping of {', '.join(names)}")
     panel = Panel(**entry)
-    xs = {"", "gflops", *KEYS}
-    if panel.kind not in ("bars", "curve") or panel.x not in xs or not {*panel.rows} <= {*rows}:
+    xs = ["", "gflops", *numeric_keys()]  # a list, because what is asked for may be anything
+    known = panel.kind in ["bars", "curve"] and panel.x in xs
+    named = isinstance(panel.rows, (list, tuple)) and all(name in rows for name in panel.rows)
+    if not (known and named and isinstance(panel.label, str)):
         raise UserError(
-            f"{path}: plot: {entry!r}: kind must be bars or curve, x a config key or gflops, and "
-            "rows names of rows"
+            f"{path}: plot: {entry!r}: kind must be bars or curve, x gflops or a config key that "
+            "is a number, rows a list of rows, and label a text"
         )
+    if not isinstance(panel.logarithmic, bool):
+        raise UserError(f"{path}: plot: {entry!r}: logarithmic must be True or False")
     if (panel.kind == "curve") != bool(panel.x):
         raise UserError(f"{path}: plot: {entry!r}: a curve needs an x, and bars have none")
     return panel
 
 
+def numeric_keys() -> list[str]:
+    return [name for name, key in KEYS.items() if is_number(key.default)]
+
+
 def check_of(entry: Any, tree: Mapping[str, Any], path: Path) -> Check:
     def is_cell(value: Any) -> bool:
-        whole = isinstance(value, list) and len(value) == 2
+        whole = isinstance(value, list) and [type(name) for name in value] == [str, str]
         return whole and value[0] in tree["rows"] and value[1] in tree["columns"]
 
     kinds = [name for name in KINDS if isinstance(entry, dict) and name in entry]
@@ -205,10 +220,13 @@ def check_of(entry: Any, tree: Mapping[str, Any], path: Path) -> Check:
     fits = is_cell(bound) if kind in ("above", "not_below") else is_number(bound)
     if not fits or not is_number(by) or (by and kind != "above"):
         raise UserError(f"{path}: checks: {entry!r}: {kind} takes {KINDS[kind]}; by is of above")
-    if kind == "near_published" and row not in tree.get("published", {}).get(column, {}):
-        raise UserError(f"{path}: checks: {entry!r}: nothing is published for {row}, {column}")
+    if kind == "near_published" and not tree.get("published", {}).get(column, {}).get(row):
+        raise UserError(
+            f"{path}: checks: {entry!r}: nothing is published for {row}, {column}, or 0"
+        )
     return Check((row, column), kind, tuple(bound) if isinstance(bound, list) else bound, by)
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return plain and math.isfinite(value)

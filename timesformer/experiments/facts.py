@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from timesformer.errors import UserError
+from timesformer.experiments.plan import Run
 
 FILE = "reproduced.json"
 """In the folder of a run. It names the result of a run that is done, and seconds in any case."""
@@ -44,6 +45,28 @@ def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     temporary = folder / f"{FILE}.tmp"
     temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     os.replace(temporary, folder / FILE)
+
+
+def note_weights(run: Run) -> None:
+    """Keep of which weights it starts, the first time that it does."""
+    facts, weights = read_facts(run.folder), weights_of(run)
+    if weights and "weights" not in facts:
+        write_facts(run.folder, facts | {"weights": weights})
+
+
+def weights_of(run: Run) -> dict[str, Any] | None:
+    """What changes with the file that it starts from; None where there is none on this machine."""
+    file = Path(run.resolved.TIMESFORMER.PRETRAINED_MODEL)
+    if not file.is_file():
+        return None
+    state = file.stat()
+    return {"file": str(file), "bytes": state.st_size, "modified_ns": state.st_mtime_ns}
+
+
+def has_other_weights(run: Run) -> bool:
+    """Whether the file that it started from has been replaced since."""
+    noted, now = read_facts(run.folder).get("weights"), weights_of(run)
+    return None not in (noted, now) and noted != now
 
 
 def surroundings(root: Path, *, threads: int | None) -> dict[str, Any]:

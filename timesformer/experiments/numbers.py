@@ -27,7 +27,12 @@ def standard_error(values: Sequence[float], num_videos: int | None) -> float:
         return 0.0
     share = (statistics.fmean(values) / 100 * num_videos + 1) / (num_videos + 2)
     of_videos = 100 * math.sqrt(share * (1 - share) / num_videos)
-    return math.hypot(deviation(values) / math.sqrt(len(values)), of_videos)
+    return math.hypot(seed_error(values), of_videos)
+
+
+def seed_error(values: Sequence[float]) -> float:
+    """The part of the standard error that other seeds would change; 0 of a single one."""
+    return deviation(values) / math.sqrt(len(values))
 
 
 def noise(*cells: Mapping[str, Any]) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from timesformer.errors import UserError
-from timesformer.experiments.facts import is_done, read_facts, write_facts
+from timesformer.experiments.facts import is_done, note_weights, read_facts, write_facts
 from timesformer.experiments.plan import TRAINED, Run
 from timesformer.report.history import read_history
 from timesformer.signals import StopSignals
@@ -34,6 +34,7 @@ class Job:
         self.run = run
         self._lock = lock
         self._started = time.monotonic()
+        note_weights(run)
         command = [sys.executable, str(program), "--cfg", str(run.cfg), *run.options]
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
@@ -46,12 +47,16 @@ class Job:
             )
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def output(self) -> Path:
         return self.run.folder / OUTPUT
 
     def has_ended(self, *, wait: bool = False) -> bool:
         """Whether it has; and if so, its time is noted and others may have its folder."""
-        pid, status, usage = os.wait4(self._process.pid, 0 if wait else os.WNOHANG)
+        pid, status, usage = os.wait4(self.pid, 0 if wait else os.WNOHANG)
         if pid == 0:
             return False
         self._process.returncode = os.waitstatus_to_exitcode(status)
@@ -63,7 +68,7 @@ class Job:
         seconds = facts.get("seconds", 0.0) + time.monotonic() - self._started
         cpu_seconds += facts.get("cpu_seconds", 0.0)
         times = {"seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1)}
-        write_facts(self.run.folder, times)
+        write_facts(self.run.folder, facts | times)
 
     def finish(self, surroundings: Mapping[str, Any]) -> str:
         """Note what the run found out. Returns what went wrong, '' for nothing."""
@@ -78,14 +83,21 @@ class Job:
             os.close(self._lock)
 
     def ask_to_stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, signum: signal.Signals) -> None:
+        """Not by Popen, which would take the status of an ended process from `has_ended`.
+
+        Until that has it, nobody else can have its number.
+        """
+        os.kill(self.pid, signum)
 
     def end(self) -> None:
         """Wait until it has saved its state; not for ever."""
         deadline = time.monotonic() + GRACE_SECONDS
         while not self.has_ended():
             if time.monotonic() > deadline:
-                self._process.kill()
+                self._signal(signal.SIGKILL)
                 self.has_ended(wait=True)
                 break
             time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from timesformer.errors import UserError
+from timesformer.experiments.before import check_before, said_of_earlier
 from timesformer.experiments.definition import read_experiment
-from timesformer.experiments.facts import is_done, read_facts, surroundings
+from timesformer.experiments.facts import has_other_weights, is_done, read_facts, surroundings
 from timesformer.experiments.plan import Experiment, Run
 from timesformer.experiments.queue import carry_out
 
@@ -64,20 +65,23 @@ def reproduce(
         overrides: KEY VALUE pairs that win in every run.
 
     Raises:
-        UserError: a wrong definition; runs that failed; a claim that does not hold; numbers that
-            are not those committed in docs/reproduction.
+        UserError: a wrong definition; what a run would find missing; runs that failed; a claim
+            that does not hold; numbers that are not those committed in docs/reproduction.
         Interrupted: a signal asked to stop.
     """
+    if jobs is not None and jobs < 1:
+        raise UserError(f"--jobs is {jobs}, but must be 1 or more: so many runs at a time")
     path = definition(name, root)
     experiment = read_experiment(path, runs=runs, seeds=seeds, overrides=overrides)
     if dry_run:
         print(plan(experiment))
         return
-    missing = [run for run in experiment.runs if not is_done(read_facts(run.folder))]
-    make_data(missing)
+    missing = check_before(experiment, out)
+    if earlier := said_of_earlier(experiment.runs, missing):
+        print(earlier, flush=True)
     failed = carry_out(
         missing,
-        jobs=jobs or jobs_for(experiment.runs),
+        jobs=jobs_for(experiment.runs) if jobs is None else jobs,
         program=root / "tools" / "run_net.py",
         surroundings=surroundings(root, threads=threads(experiment.runs)),
     )
@@ -102,22 +106,11 @@ def plan(experiment: Experiment) -> str:
 
 
 def state(run: Run) -> str:
+    if has_other_weights(run):
+        return "stale"
     if is_done(read_facts(run.folder)):
         return "done"
     return "begun" if (run.folder / "checkpoints").is_dir() else "to do"
-
-
-def make_data(runs: Sequence[Run]) -> None:
-    """Read each list, and make the data sets that make themselves, before runs wait for them."""
-    from timesformer.datasets.build import build_dataset  # torch, which a list needs not
-
-    seen = set()
-    for run in runs:
-        cfg = run.resolved
-        data = (cfg.TRAIN.DATASET, str(cfg.DATA))
-        if data not in seen:
-            build_dataset(cfg.TRAIN.DATASET, cfg, "train")
-            seen.add(data)
 
 
 def on_gpu(runs: Sequence[Run]) -> bool:
@@ -157,4 +150,4 @@ def conclude(experiment: Experiment, out: Path, committed: Path) -> list[str]:
         "wrote", ", ".join(str(out / f"{experiment.name}.{end}") for end in ("md", "json", "png"))
     )
     sys.stdout.flush()
-    return [check["says"] for check in (*result["checks"], *compared) if not check["holds"]]
+    return [each["says"] for each in (*result["checks"], *compared) if each["holds"] is False]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from timesformer.errors import UserError
+from timesformer.experiments.answers import answers_of, num_independent
 from timesformer.experiments.checks import number, of_chance, verdicts, words
 from timesformer.experiments.cost import costs
 from timesformer.experiments.facts import is_done, read_facts
@@ -19,6 +20,8 @@ from timesformer.experiments.plan import MEASURES, Cell, Experiment, Result, Run
 def result_of(experiment: Experiment) -> Result:
     """What is known by now: cells whose runs are not all done are left out."""
     cells = [found for cell in experiment.cells if (found := cell_result(cell, experiment))]
+    answers = {(cell.row, cell.column): answers_of(cell) for cell in experiment.cells}
+    known = {place: found for place, found in answers.items() if found}
     return {
         "experiment": experiment.name,
         "title": experiment.title,
@@ -28,7 +31,7 @@ def result_of(experiment: Experiment) -> Result:
         "columns": list(experiment.columns),
         "published": {name: dict(numbers) for name, numbers in experiment.published.items()},
         "cells": cells,
-        "checks": verdicts(experiment, by_place(cells)),
+        "checks": verdicts(experiment, by_place(cells), known),
     }
 
 
@@ -40,6 +43,7 @@ def cell_result(cell: Cell, experiment: Experiment) -> Result | None:
         return None
     values = [run[cell.measure] for run in runs] or [computed(cell, cost)]
     num_videos = runs[0]["num_videos"] if runs else None
+    independent = None if num_videos is None else num_independent(cell, num_videos)
     xs = sorted({panel.x for panel in experiment.panels if panel.x})
     return {
         "row": cell.row,
@@ -51,7 +55,7 @@ def cell_result(cell: Cell, experiment: Experiment) -> Result | None:
         "values": values,
         "mean": statistics.fmean(values),
         "deviation": deviation(values),
-        "standard_error": standard_error(values, num_videos),
+        "standard_error": standard_error(values, independent),
         "num_videos": num_videos,
         "x": {name: cost[name] if name in cost else value_of(cell, name) for name in xs},
         **cost,
@@ -97,7 +101,11 @@ def read_result(path: Path) -> Result | None:
 
 
 def against(now: Result, committed: Result) -> list[dict[str, Any]]:
-    """``{"holds", "says"}`` of each cell that has the same config in both."""
+    """``{"holds", "says"}`` of each cell that has the same config in both.
+
+    It neither holds nor fails, None, where either is of a single seed: how far another seed is
+    away, nobody knows.
+    """
     before = by_place(committed["cells"])
     lines = []
     for place, cell in by_place(now["cells"]).items():
@@ -106,10 +114,16 @@ def against(now: Result, committed: Result) -> list[dict[str, Any]]:
             continue
         chance = noise(cell, other)
         near = abs(cell["mean"] - other["mean"]) <= chance + 1e-9 * abs(other["mean"])
-        says = f"{number(cell['mean'])} now, {number(other['mean'])} committed"
-        says = f"{words(place)}: {says}{of_chance(chance)}"
-        lines.append({"holds": near, "says": says})
+        says = f"{words(place)}: {number(cell['mean'])} now, {number(other['mean'])} committed"
+        if is_of_one_seed(cell) or is_of_one_seed(other):
+            lines.append({"holds": None, "says": f"{says}, of a single seed here or there"})
+        else:
+            lines.append({"holds": near, "says": f"{says}{of_chance(chance)}"})
     return lines
+
+
+def is_of_one_seed(cell: Result) -> bool:
+    return len(cell["runs"]) == 1
 
 
 def as_json(result: Mapping[str, Any]) -> str:

@@ -18,7 +18,8 @@ def markdown(result: Result) -> str:
 
 
 def sentence(check: Mapping[str, Any]) -> str:
-    return f"{'holds' if check['holds'] else '**fails**'}: {check['says']}"
+    verdict = {True: "holds", False: "**fails**", None: "not judged"}[check["holds"]]
+    return f"{verdict}: {check['says']}"
 
 
 def table(result: Result) -> list[str]:
