@@ -15,7 +15,7 @@ from tests.shared_data import START_SLURM
 
 SCRIPTS = REPO / "slurm_scripts"
 MULTI_NODE, SINGLE_NODE = SCRIPTS / "multi_node.sh", SCRIPTS / "single_node.sh"
-PATIENCE = 200  # seconds, of which a quiet machine needs a quarter
+PATIENCE = 300  # seconds, of which a quiet machine needs a quarter
 CPU = ("--gpus-per-node=0", "--cpus-per-task=2")
 
 
@@ -107,7 +107,7 @@ class Cluster:
     def has_said(self, job: str, output: Path, words: str) -> bool:
         over = self.is_over(job)  # asked first: what it says at the end counts
         said = words in story(output)
-        assert said or not over, f"{self.state(job)}:\n{story(output)}"
+        assert said or not over, f"{self.state(job)}:\n{story(output)}\n{printed(output)}"
         return said
 
     def act_at(self, words: str, actions: dict[tuple[str, Path], Callable[[], object]]) -> None:
@@ -135,3 +135,9 @@ def story(output: Path) -> str:
     path = output / "stdout.log"
     lines = path.read_text().splitlines() if path.exists() else []
     return "\n".join(line for line in lines if "json_stats:" not in line)
+
+
+def printed(output: Path) -> str:
+    """The end of what Slurm or submitit kept of the output of a job."""
+    files = [output / "slurm.out", *output.glob("submitit/*.err"), *output.glob("submitit/*.out")]
+    return "\n".join(f"{file}: {file.read_text()[-2000:]}" for file in files if file.exists())

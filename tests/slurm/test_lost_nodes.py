@@ -21,7 +21,7 @@ def accidents(cluster, videos, tmp_path_factory):
     killed, cut = tmp_path_factory.mktemp("killed"), tmp_path_factory.mktemp("cut")
     changes = {"SOLVER__MAX_EPOCH": EPOCHS, "TRAIN__EVAL_PERIOD": EPOCHS, "TRAIN__BATCH_SIZE": 4}
     # What is cut off still reaches its disk, and holds OUTPUT_DIR until it finds that it hangs.
-    hang = {"HANG_TIMEOUT_MINUTES": 1}
+    hang = {"HANG_TIMEOUT_MINUTES": 2}  # a busy machine takes half of that to start all
     jobs = {
         killed: cluster.submit(
             *("--num_shards=2", "--sbatch=exclusive", *options(videos, killed, **changes))

@@ -132,8 +132,8 @@ DATA = [
         "DATA.ARROW_OF_TIME",
         False,
         "of each video two samples, played forward and backward, which are the 2 classes in place "
-        "of its own: a single frame says nothing. Clips must be shorter than the videos, whose last "
-        "frame repeats otherwise and tells the direction",
+        "of its own: a single frame says nothing. Clips must be shorter than the videos, whose "
+        "last frame repeats otherwise and tells the direction",
     ),
     Key(
         "DATA.CLASS_BALANCED",
