@@ -1,4 +1,4 @@
-"""How does the cost of a TimeSformer grow with frames and with pixels? The paper's figure 2.
+"""How does the cost of a TimeSformer grow with frames and with pixels? The paper's figure 3.
 
     python -m benchmarks.growth --output benchmarks/results/growth.json --plot docs/growth.png
     python -m benchmarks.growth --plot docs/growth.png --redraw benchmarks/results/growth.json

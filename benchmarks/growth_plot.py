@@ -1,4 +1,4 @@
-"""The paper's figure 2 out of the JSON of `benchmarks.growth`: operations, and measured time."""
+"""The paper's figure 3 out of the JSON of `benchmarks.growth`: operations, and measured time."""
 
 from __future__ import annotations
 

@@ -27,3 +27,16 @@ def test_nothing_of_what_is_done_at_once(capsys: pytest.CaptureFixture[str]) -> 
     with progress.progress(4, "check") as bar:
         bar.update(4)
     assert capsys.readouterr().err == ""
+
+
+def test_items_count_as_done_once_they_are_done_with(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES_OF_A_LOG", 0.02)
+    items = []
+    for item in progress.counted("abcd", "models", "model"):
+        items.append(item)
+        time.sleep(0.03)
+    assert items == list("abcd")
+    said = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("models:  50%") and "2/4" in line for line in said)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, TypeVar
 
 from tqdm import tqdm
+
+T = TypeVar("T")
 
 _SECONDS_BETWEEN_LINES_OF_A_LOG = 60
 
@@ -16,6 +19,14 @@ def progress(total: int, title: str, unit: str = "video") -> tqdm[Any]:
         return tqdm(total=total, desc=title, unit=unit, leave=False, dynamic_ncols=True)
     seconds = _SECONDS_BETWEEN_LINES_OF_A_LOG
     return _Lines(total=total, desc=title, unit=unit, mininterval=seconds, delay=seconds)
+
+
+def counted(items: Collection[T], title: str, unit: str) -> Iterator[T]:
+    """The items, one by one, and how many are done with."""
+    with progress(len(items), title, unit) as bar:
+        for item in items:
+            yield item
+            bar.update()
 
 
 class _Lines(tqdm):

@@ -28,7 +28,7 @@ from timesformer.profiling.report import (
     config_report,
     config_text,
     doubts,
-    figure_2,
+    figure_3,
     model_report,
     paper_text,
     scheme_report,
@@ -257,7 +257,7 @@ def test_the_models_cost_what_the_paper_says(model_reports: list[dict[str, Any]]
 def test_joint_attention_is_cheap_only_where_tokens_are_few() -> None:
     ratios = {
         (row["frames"], row["size"]): row["joint_space_time"] / row["divided_space_time"]
-        for row in figure_2()
+        for row in figure_3()
     }
     assert ratios[8, 224] < 1 < ratios[8, 336] < ratios[8, 448] < ratios[8, 1024]
     assert 1 < ratios[16, 224] < ratios[96, 224]
@@ -267,7 +267,7 @@ def test_joint_attention_is_cheap_only_where_tokens_are_few() -> None:
 def test_the_papers_tables_as_text(
     scheme_reports: list[dict[str, Any]], model_reports: list[dict[str, Any]]
 ) -> None:
-    report = {"schemes": scheme_reports, "models": model_reports, "figure_2": figure_2()}
+    report = {"schemes": scheme_reports, "models": model_reports, "figure_3": figure_3()}
     text = paper_text(report)
     for words in (*PARAMETERS, *PAPER_MODELS, "121.57", "195.8", "96 x 224"):
         assert words in text

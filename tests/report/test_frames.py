@@ -48,6 +48,16 @@ def test_a_part_of_a_video(tmp_path):
     assert "it has no frame from 9 s" in strip_of(path, span=(9, nan), frames_fps=30).note
 
 
+def test_backward(tmp_path):
+    """As the network saw it: its last frame first."""
+    path = str(small_video(tmp_path / "a.mp4", num_frames=4))
+    with open_video(path, decoder="pyav", frames_fps=30) as reader:
+        expected = picture(reader.read([0, 1, 2, 3])[::-1])
+    strip = strip_of(path, span=WHOLE, frames_fps=30, backward=True)
+    assert strip.address == expected.address
+    assert strip.address != strip_of(path, span=WHOLE, frames_fps=30).address
+
+
 def test_colours_and_order():
     frames = np.zeros((2, 300, 300, 3), np.uint8)
     frames[0, ..., 0], frames[1, ..., 2] = 255, 255

@@ -87,6 +87,7 @@ MISTAKES = [
     ({"view_predictions": np.zeros(60, int)}, "the arrays do not fit each other"),
     ({"view_predictions": np.zeros((60, 0), int)}, "the arrays do not fit each other"),
     ({"spans": np.zeros((60, 3))}, "the arrays do not fit each other"),
+    ({"backward": np.zeros((60, 1), bool)}, "the arrays do not fit each other"),
     ({"labels": np.full(60, 4)}, "labels holds a number that is no class; they are 0 to 3"),
     ({"predictions": np.full(60, -2)}, "predictions holds a number that is no class"),
     ({"videos": np.array([{}])}, "cannot be read"),  # pickled, so it is not loaded

@@ -32,9 +32,12 @@ def merge(folder: Path, out: Path | None = None) -> Path:
     if out is None and is_merged(path, sha256):
         log.info("%s is already one file, %s", folder, path)
         return path
+    gigabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e9
+    log.info("reading the shares in %s, %.2f GB", folder, gigabytes)
     files.verify(folder)
     content = files.read(folder)
     facts = {name: value for name, value in facts.items() if name not in OF_THE_FOLDER}
+    log.info("writing %s", path)
     try:
         files.write(content, path, {**facts, "merged_from": sha256})
     except OSError as error:

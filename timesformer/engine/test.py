@@ -139,6 +139,7 @@ def report(run: Testing, scores: Scores, checkpoint: str) -> None:
         predictions,
         videos=dataset.videos.paths,
         spans=dataset.videos.spans,
+        backward=dataset.videos.backward,
         labels=scores.labels,
         scores=scores.scores,
         view_predictions=scores.view_predictions,

@@ -18,6 +18,7 @@ def write_predictions(
     *,
     videos: Sequence[str],
     spans: npt.NDArray[np.float64] | None,
+    backward: npt.NDArray[np.bool_] | None = None,
     labels: Tensor,
     scores: Tensor,
     view_predictions: Tensor,
@@ -30,7 +31,8 @@ def write_predictions(
     could not be read; ``predictions`` int64 (n,), the best class, -1 for such a video;
     ``view_predictions`` int64 (n, V), the same of each single view, temporal view major.
     ``class_names`` str (K,): the name of each class, or its number where it has none. Where the
-    list names parts of videos, ``spans`` float64 (n, 2): see `VideoList`.
+    list names parts of videos, ``spans`` float64 (n, 2), and where it plays some of them backward,
+    ``backward`` bool (n,): see `VideoList`.
     """
     readable = ~scores.isnan().any(dim=1)
     predictions = scores.nan_to_num().argmax(dim=1).where(readable, -1)
@@ -42,8 +44,9 @@ def write_predictions(
         "view_predictions": view_predictions.numpy(),
         "class_names": np.array(list(class_names), dtype=np.str_),
     }
-    if spans is not None:
-        arrays["spans"] = spans
+    for name, values in (("spans", spans), ("backward", backward)):
+        if values is not None:
+            arrays[name] = values
     temporary = path.with_name(path.name + ".tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary.open("wb") as file:

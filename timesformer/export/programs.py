@@ -75,6 +75,7 @@ def write_onnx(weights: Weights, path: Path) -> str:
 def onnx_program(graph: ExportedProgram) -> torch.onnx.ONNXProgram:
     """The graph in ONNX's operators, optimised."""
     optimizer = importlib.import_module("onnxscript.optimizer")  # of the extra, as all of ONNX
+    log.info("Translating it to ONNX, which takes up to some minutes")
     program = torch.onnx.export(
         graph,
         dynamo=True,
@@ -89,6 +90,7 @@ def onnx_program(graph: ExportedProgram) -> torch.onnx.ONNXProgram:
     optimizer.fold_constants(program.model)
     optimizer.remove_unused_nodes(program.model)
     if len(program.model.graph) < MOST_NODES_TO_OPTIMISE:
+        log.info("Optimising %d nodes", len(program.model.graph))
         program.optimize()
     return program
 
@@ -104,6 +106,7 @@ def check_onnx_packages() -> None:
 
 def traced(network: VisionTransformer) -> ExportedProgram:
     """The network as a graph for any batch of clips of its size."""
+    log.info("Tracing the network")
     clips = random_clips(network, TRACED_BATCH)
     batch = Dim("batch", max=LARGEST_BATCH)
     return torch.export.export(network, (clips,), dynamic_shapes={"clip": {0: batch}})
@@ -129,6 +132,7 @@ def onnx_session(path: Path) -> Callable[[Tensor], Tensor]:
 
 def compared(network: VisionTransformer, program: Callable[[Tensor], Tensor], path: Path) -> str:
     """How far `program` is from `network`, for people; UserError if it is too far."""
+    log.info("Comparing the logits of the file with the network's")
     worst = max(difference(network, program, batch) for batch in COMPARED_BATCHES)
     if not worst <= LARGEST_DIFFERENCE:  # NaN too
         raise UserError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from timesformer.errors import UserError
 from timesformer.profiling.columns import columns
 from timesformer.profiling.memory import OUTSIDE, StepMemory, TrainingStep, predict
+from timesformer.progress import counted
 
 if TYPE_CHECKING:
     from yacs.config import CfgNode
@@ -46,7 +47,7 @@ def memory_report(cfg: CfgNode) -> dict[str, Any]:
 def ladder(step: TrainingStep) -> list[dict[str, Any]]:
     """One row for each rung that the model has and each precision."""
     rows = []
-    for rung, how in RUNGS.items():
+    for rung, how in counted(RUNGS.items(), "memory", "rung"):
         for precision in PRECISIONS:
             try:
                 memory = step.memory(precision, **how)

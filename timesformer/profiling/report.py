@@ -17,6 +17,7 @@ from timesformer.profiling.columns import columns
 from timesformer.profiling.cost import Cost, cost_of
 from timesformer.profiling.flops import layers_of, nominal_flops, num_tokens
 from timesformer.profiling.training_cost import GpuHours, gpu_hours
+from timesformer.progress import counted
 
 if TYPE_CHECKING:
     from yacs.config import CfgNode
@@ -42,11 +43,11 @@ PAPER_MODELS = {
 }
 """T, H = W, and the paper's TFLOPs of the 3 views of a video, on Kinetics-400."""
 
-FIGURE_2 = (
+FIGURE_3 = (
     *((8, size) for size in (224, 336, 448, 560, 672, 784, 896, 1024)),
     *((frames, 224) for frames in (16, 32, 48, 64, 96)),
 )
-"""T and H = W: the paper's figure 2 lets either grow."""
+"""T and H = W: the paper's figure 3 lets either grow."""
 
 
 def config_report(cfg: CfgNode) -> dict[str, Any]:
@@ -72,9 +73,11 @@ def config_report(cfg: CfgNode) -> dict[str, Any]:
 def paper_report() -> dict[str, Any]:
     """The paper's comparisons, our numbers beside its own; about half a minute."""
     return {
-        "schemes": [scheme_report(name) for name in ATTENTION_SCHEMES.names()],
-        "models": [model_report(name) for name in PAPER_MODELS],
-        "figure_2": figure_2(),
+        "schemes": [
+            scheme_report(name) for name in counted(ATTENTION_SCHEMES.names(), "schemes", "scheme")
+        ],
+        "models": [model_report(name) for name in counted(PAPER_MODELS, "models", "model")],
+        "figure_3": figure_3(),
     }
 
 
@@ -114,12 +117,12 @@ def model_report(name: str) -> dict[str, Any]:
     }
 
 
-def figure_2() -> list[dict[str, int]]:
+def figure_3() -> list[dict[str, int]]:
     """Nominal FLOPs of joint and divided attention, base-16, as frames and pictures grow."""
     with torch.device("meta"):
         layers = layers_of(TimeSformer().model)
     rows = []
-    for frames, size in FIGURE_2:
+    for frames, size in FIGURE_3:
         grid = TokenGrid(frames, size // 16, size // 16)
         row = {"frames": frames, "size": size, "tokens": num_tokens("joint_space_time", grid)}
         for scheme in ("joint_space_time", "divided_space_time"):
@@ -168,8 +171,8 @@ def paper_text(report: dict[str, Any]) -> str:
             "Divided attention: the models of the paper, 400 classes, 3 views of a video",
             *columns([MODEL_COLUMNS, *map(model_cells, report["models"])]),
             "",
-            "TFLOPs of joint and of divided attention as pictures and clips grow (figure 2)",
-            *columns([GROWTH_COLUMNS, *map(growth_cells, report["figure_2"])]),
+            "TFLOPs of joint and of divided attention as pictures and clips grow (figure 3)",
+            *columns([GROWTH_COLUMNS, *map(growth_cells, report["figure_3"])]),
             *doubts([*report["schemes"], *report["models"]]),
         ]
     )

@@ -220,6 +220,7 @@ class Report:
                     run.videos[index],
                     span=(nan, nan) if run.spans is None else tuple(run.spans[index]),
                     frames_fps=run.settings.get("DATA.FRAMES_FPS"),
+                    backward=run.backward is not None and bool(run.backward[index]),
                 ),
             )
 

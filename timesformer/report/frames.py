@@ -26,13 +26,16 @@ class Strip:
     height: int = 0
 
 
-def strip_of(path: str, *, span: tuple[float, float], frames_fps: float) -> Strip:
+def strip_of(
+    path: str, *, span: tuple[float, float], frames_fps: float, backward: bool = False
+) -> Strip:
     """`NUM_FRAMES` frames of a video, evenly spaced; a note where it cannot be read.
 
     Args:
         path: as of a `VideoList`.
         span: start and end in seconds; NaN is the file's own.
         frames_fps: frames per second of a folder of frames (DATA.FRAMES_FPS).
+        backward: the last frame first.
     """
     # Imported late, as all that only a report with mistakes needs.
     from timesformer.datasets.reader import frames_between
@@ -42,7 +45,8 @@ def strip_of(path: str, *, span: tuple[float, float], frames_fps: float) -> Stri
         with open_video(path, decoder="pyav", frames_fps=frames_fps) as reader:
             first, end = frames_between(reader, *span)
             places = first + (np.arange(NUM_FRAMES) + 0.5) / NUM_FRAMES * (end - first)
-            return picture(reader.read(np.unique(places.astype(int)).tolist()))
+            frames = reader.read(np.unique(places.astype(int)).tolist())
+            return picture(frames[::-1] if backward else frames)
     except (UserError, OSError) as error:
         return Strip(note=str(error))
 

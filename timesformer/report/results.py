@@ -42,6 +42,7 @@ class TestedRun:
             older versions.
         spans: float64 (n, 2), seconds of each clip inside its file, as of a `VideoList`; None where
             every file is one clip, and in files of older versions.
+        backward: bool (n,), which were played from the last frame to the first; None likewise.
         failures: the reason for each path that could not be read, as far as it was filed.
     """
 
@@ -56,6 +57,7 @@ class TestedRun:
     class_names: list[str]
     view_predictions: Ints | None
     spans: Floats | None
+    backward: npt.NDArray[np.bool_] | None
     failures: Mapping[str, str]
     settings: Settings
     history: History
@@ -142,6 +144,7 @@ def read_run(folder: Path, predictions: Path | None = None) -> TestedRun:
         class_names=[str(name) for name in names],
         view_predictions=arrays.get("view_predictions"),
         spans=arrays.get("spans"),
+        backward=arrays.get("backward"),
         failures=read_failures(folder / "failed_videos.csv"),
         settings=settings,
         history=read_history(folder / "metrics.jsonl"),
@@ -188,6 +191,7 @@ def check_arrays(arrays: Mapping[str, npt.NDArray[Any]], file: Path) -> None:
             *(arrays[name].ndim == 2 and len(arrays[name]) == count for name in rows),
             arrays.get("view_predictions", arrays["scores"]).shape[-1] > 0,
             arrays.get("spans", np.zeros((count, 2))).shape == (count, 2),
+            arrays.get("backward", np.zeros(count)).shape == (count,),
             len(arrays.get("class_names", range(num_classes))) == num_classes,
         ]
     )
