@@ -13,7 +13,7 @@ from tests.experiments.small import definition, write
 from timesformer.errors import UserError
 from timesformer.experiments.checks import verdicts
 from timesformer.experiments.definition import read_experiment
-from timesformer.experiments.numbers import deviation, noise, standard_error
+from timesformer.experiments.numbers import deviation, interval, noise, standard_error
 from timesformer.experiments.result import against, result_of
 from timesformer.experiments.table import sentence
 
@@ -32,6 +32,13 @@ def test_more_seeds_make_their_part_of_the_error_smaller() -> None:
 
 def test_what_is_calculated_has_no_noise() -> None:
     assert noise({"standard_error": standard_error([3.0], None)}) == 0
+
+
+def test_the_interval_is_of_the_videos_whatever_the_seeds_say() -> None:
+    """81 of 263 is the example of Newcombe, Statistics in Medicine 17 (1998), table I: Wilson's."""
+    assert interval([100 * 81 / 263], 263) == pytest.approx((25.53, 36.62), abs=0.005)
+    assert interval([40.0, 60.0], 100) == interval([50.0], 100)
+    assert interval([3.0], None) is None
 
 
 def cell(

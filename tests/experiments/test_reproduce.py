@@ -71,7 +71,9 @@ def test_a_table_its_values_and_a_plot(folder: Path) -> None:
     assert run["seconds"] > 0
     assert run["cpu_seconds"] > 0
     assert run["threads"] == 1
-    assert "| divided | " in markdown(found)
+    row = next(line for line in markdown(found).splitlines() if line.startswith("| divided | "))
+    low, high = divided["interval"]
+    assert f"[{low:.1f} to {high:.1f}]" in row
     assert markdown(found).splitlines()[2].endswith("| 59.5 |")
 
 

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from timesformer.report.statistics import wilson
+
 SIGMAS = 2.0
 """Two means differ if they are further apart than so many standard errors of their difference."""
 
@@ -28,6 +30,17 @@ def standard_error(values: Sequence[float], num_videos: int | None) -> float:
     share = (statistics.fmean(values) / 100 * num_videos + 1) / (num_videos + 2)
     of_videos = 100 * math.sqrt(share * (1 - share) / num_videos)
     return math.hypot(seed_error(values), of_videos)
+
+
+def interval(values: Sequence[float], num_videos: int | None) -> tuple[float, float] | None:
+    """The 95 % interval (%) of what these networks get right of other test videos; Wilson's.
+
+    None where `num_videos` is: of what is calculated.
+    """
+    if num_videos is None:
+        return None
+    low, high = wilson(statistics.fmean(values) / 100 * num_videos, num_videos)
+    return 100 * low, 100 * high
 
 
 def seed_error(values: Sequence[float]) -> float:

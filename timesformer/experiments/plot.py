@@ -96,9 +96,9 @@ def curves(panel: Panel, result: Result, cells: Cells, axes: Axes, *, is_first: 
         )
     if panel.logarithmic:
         axes.set_xscale("log", base=2)
-        values = sorted({cell["x"][panel.x] for cell in known})
-        axes.set_xticks(values, [f"{value:.3g}" for value in values])
-        axes.minorticks_off()
+    values = sorted({cell["x"][panel.x] for cell in known})
+    axes.set_xticks(values, [f"{value:.{4 if value >= 1000 else 3}g}" for value in values])
+    axes.minorticks_off()
     measures = [cell["measure"] for cell in cells]
     axes.set(xlabel=panel.label or panel.x, ylabel=measures[0] if measures and is_first else "")
     if all(measure.endswith("%") for measure in measures):

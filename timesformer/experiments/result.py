@@ -13,7 +13,7 @@ from timesformer.experiments.answers import answers_of, num_independent
 from timesformer.experiments.checks import number, of_chance, verdicts, words
 from timesformer.experiments.cost import costs
 from timesformer.experiments.facts import is_done, read_facts
-from timesformer.experiments.numbers import deviation, noise, standard_error
+from timesformer.experiments.numbers import deviation, interval, noise, standard_error
 from timesformer.experiments.plan import MEASURES, Cell, Experiment, Result, Run, by_place
 
 
@@ -56,6 +56,7 @@ def cell_result(cell: Cell, experiment: Experiment) -> Result | None:
         "mean": statistics.fmean(values),
         "deviation": deviation(values),
         "standard_error": standard_error(values, independent),
+        "interval": interval(values, independent),
         "num_videos": num_videos,
         "x": {name: cost[name] if name in cost else value_of(cell, name) for name in xs},
         **cost,

@@ -23,7 +23,7 @@ def sentence(check: Mapping[str, Any]) -> str:
 
 
 def table(result: Result) -> list[str]:
-    """Ours, in brackets what was published under the same name; then the rest of that."""
+    """Ours, in round brackets what was published under the same name; then the rest of that."""
     others = [name for name in result["published"] if name not in result["columns"]]
     cells = by_place(result["cells"])
     trained = any(cell["runs"] for cell in cells.values())
@@ -56,7 +56,15 @@ def shown(cell: Result | None, result: Result, row_name: str, column: str) -> st
     if cell is None:
         return f"-{beside}"
     spread = f" ± {cell['deviation']:.2f}" if len(cell["values"]) > 1 else ""
-    return f"{number(cell['mean'])}{spread}{beside}"
+    return f"{number(cell['mean'])}{spread}{within(cell)}{beside}"
+
+
+def within(cell: Result) -> str:
+    """The interval of an accuracy; nothing of what is calculated."""
+    if cell["interval"] is None:
+        return ""
+    low, high = cell["interval"]
+    return f" [{low:.1f} to {high:.1f}]"
 
 
 def published(result: Result, row_name: str, column: str) -> str:
@@ -81,7 +89,8 @@ def notes(result: Result) -> list[str]:
         seeds = sorted({run["seed"] for run in runs})
         videos = sorted({run["num_videos"] for run in runs})
         lines.append(
-            f"{of_seeds(seeds)}; {' or '.join(map(str, videos))} test videos. {how_long(runs)}"
+            f"{of_seeds(seeds)}; {' or '.join(map(str, videos))} test videos, in square brackets "
+            f"the 95 % interval that is due to their choice (Wilson). {how_long(runs)}"
         )
         lines.append(machines(runs))
     if result["source"]:

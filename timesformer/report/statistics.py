@@ -17,7 +17,7 @@ Z_95 = 1.959963984540054  # 95 % of a normal distribution lie within so many sta
 NUM_BINS = 15  # of the confidence, as in Guo et al., arXiv 1706.04599
 
 
-def wilson(right: int, total: int) -> tuple[float, float]:
+def wilson(right: float, total: int) -> tuple[float, float]:
     """The 95 % interval of Wilson for a share, from 0 to 1; (0, 1) of no videos.
 
     Other than the plain one it stays between 0 and 1 and means something at 0 of 10 and 10 of 10.
