@@ -169,10 +169,11 @@ def draw(plane: Plane) -> Figure:
             axes.scatter(x, y, s=size, color=colour, marker=marker, label=shown, linewidths=1)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title("\n".join(map(for_matplotlib, plane.lines)), fontsize=10, loc="left")
+    title = "\n".join(map(for_matplotlib, plane.lines))
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")  # above the legend too, which is wide
     axes.set_xlabel("a cross: the head says another class; axes have no meaning", fontsize=9)
     if len(plane.present) <= MOST_IN_LEGEND:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
     return figure
 
 
