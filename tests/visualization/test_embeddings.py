@@ -102,15 +102,24 @@ def test_any_name_can_be_drawn(tmp_path: Path) -> None:
     hostile = replace(plane((bad, "_")), lines=[bad, bad], videos=[bad] * 4)
     figure = draw(hostile)
     figure.savefig(tmp_path / "map.png")
-    assert len(figure.legends[0].get_texts()) == 3  # the class "_" as well
+    assert len(figure.axes[0].get_legend().get_texts()) == 3  # the class "_" as well
     as_page(hostile).encode()
 
 
 def test_wrong_ones_are_crosses() -> None:
-    axes = draw(plane()).axes[0]
+    figure = draw(plane())
+    axes = figure.axes[0]
     sizes = [len(points.get_offsets()) for points in axes.collections]
     assert sizes == [1, 1, 1, 0, 1, 0]  # right and wrong of each class and of none
-    assert axes.get_title(loc="left") == "of \\$4 <videos>\ncheckpoint"
+    assert figure.get_suptitle() == "of \\$4 <videos>\ncheckpoint"
+
+
+def test_a_long_title_does_not_run_into_the_names_of_classes(tmp_path: Path) -> None:
+    figure = draw(replace(plane(("some long name of a class", "b")), lines=["x", "x" * 100]))
+    figure.savefig(tmp_path / "map.png")
+    title, legend = figure.texts[0], figure.axes[0].get_legend()
+    assert title.get_window_extent().x1 > legend.get_window_extent().x0
+    assert not title.get_window_extent().overlaps(legend.get_window_extent())
 
 
 @needs_browser
