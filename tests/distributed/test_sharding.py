@@ -12,10 +12,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.torch_versions import needs_fsdp
 from timesformer.checkpoints import files
 from timesformer.checkpoints.sharded_writer import ShardedWriter
 from timesformer.distributed import sharding
@@ -28,9 +28,7 @@ CPU = torch.device("cpu")
 STEPS = 6
 CLIPS = 12  # a step, over all processes
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(FSDPModule, "set_reshard_after_forward"), reason="needs torch 2.8"
-)
+pytestmark = needs_fsdp
 
 
 class Run:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.engine.runs import command, final_weights, losses, options, run_process
+from tests.torch_versions import needs_fsdp
 
 pytestmark = pytest.mark.slow
 
@@ -40,11 +41,10 @@ def test_what_is_frozen_is_what_another_run_started_from(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"NUM_PROCS": 2},
-        {"NUM_PROCS": 2, "TRAIN__PARALLEL": "fsdp"},
-        {"TIMESFORMER__GRAD_CHECKPOINTING": True},
+        pytest.param({"NUM_PROCS": 2}, id="ddp"),
+        pytest.param({"NUM_PROCS": 2, "TRAIN__PARALLEL": "fsdp"}, id="fsdp", marks=needs_fsdp),
+        pytest.param({"TIMESFORMER__GRAD_CHECKPOINTING": True}, id="recomputed"),
     ],
-    ids=["ddp", "fsdp", "recomputed"],
 )
 def test_the_numbers_are_those_of_one_process(
     alone: Path, videos: Path, tmp_path: Path, changes: dict[str, Any]

@@ -6,14 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from torch.distributed.fsdp import FSDPModule
 
 from tests.engine.runs import command, losses, metrics, options, run_process
+from tests.torch_versions import needs_fsdp
 from timesformer.checkpoints import files
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(FSDPModule, "set_reshard_after_forward"), reason="needs torch 2.8"
-)
+pytestmark = needs_fsdp
 
 TOLERANCE = 1e-5  # of losses after many steps: sums are added up in another order
 CHANGES = {

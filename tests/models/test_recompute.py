@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from tests.distributed import test_sharding as sharding
 from tests.models.tiny import FROM_SCRATCH, GEOMETRY, clip, tiny_cfg
+from tests.torch_versions import needs_fsdp
 from timesformer.errors import UserError
 from timesformer.models import MODEL_REGISTRY, TimeSformer
 from timesformer.models.attention import ATTENTION_SCHEMES
@@ -163,10 +163,10 @@ def train_every_way(shared: bool) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shared", [False, True], ids=["ddp", "fsdp"])
+@pytest.mark.parametrize(
+    "shared", [pytest.param(False, id="ddp"), pytest.param(True, id="fsdp", marks=needs_fsdp)]
+)
 def test_several_processes(shared: bool) -> None:
-    if shared and not hasattr(FSDPModule, "set_reshard_after_forward"):
-        pytest.skip("needs torch 2.8")
     sharding.on_processes(train_every_way, 2, shared)
 
 
