@@ -69,7 +69,7 @@ def test_a_learning_rate_is_found_and_nothing_else_touched(
     assert found["diverged"]
     assert len(found["rates"]) == len(found["losses"]) == len(found["smoothed"]) <= 60
     assert found["rates"][0] == 1e-7
-    assert 1e-5 < found["steepest"] < 1e-2  # 1e-3 is what the shipped config trains with
+    assert 1e-5 < found["steepest"] < 0.1  # 1e-3 is what the shipped config trains with
     assert f"SOLVER.BASE_LR {found['steepest']:.1e}  (the suggestion)" in said
     assert said.rstrip().endswith(f"wrote {tmp_path / 'lr_find.json'}")
 
