@@ -35,3 +35,11 @@ def test_a_result_is_of_the_definition_as_it_is(path: Path) -> None:
     assert path.with_suffix(".md").read_text(encoding="utf-8") == markdown(result)
     assert path.with_suffix(".png").stat().st_size > 0
     assert [check["says"] for check in result["checks"] if not check["holds"]] == []
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_anybody_can_have_the_commit_of_a_result(path: Path) -> None:
+    """A + stands for changes that only the machine had that the numbers are of."""
+    result = read_result(path)
+    commits = {run["commit"] for cell in result["cells"] for run in cell["runs"]}
+    assert not [commit for commit in commits if commit is None or commit.endswith("+")]
