@@ -63,7 +63,6 @@ def convert(
         programs.check_onnx_packages()
     sizes = {"num_heads": num_heads, "num_frames": num_frames, "img_size": img_size}
     wanted = {name: positive(name, size) for name, size in sizes.items() if size is not None}
-    log.info("Reading %s", source)
     weights = as_network(read_weights(source), wanted)
     if class_names is not None:
         names = read_class_names(Path(class_names), to, weights.stated["num_classes"])
