@@ -40,3 +40,15 @@ def test_items_count_as_done_once_they_are_done_with(
     assert items == list("abcd")
     said = capsys.readouterr().err.splitlines()
     assert any(line.startswith("models:  50%") and "2/4" in line for line in said)
+
+
+def test_a_stage_is_named_while_it_lasts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES_OF_A_LOG", 0.02)
+    with progress.stages(3) as begin:
+        for name in ("reading", "translating", "comparing"):
+            begin(name)
+            time.sleep(0.05)
+    said = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("comparing:  67%") and "2/3" in line for line in said)

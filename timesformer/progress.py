@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
+Begin = Callable[[str], None]
+"""Says what begins, for people; what began before it is done."""
 
 _SECONDS_BETWEEN_LINES_OF_A_LOG = 60
 
@@ -27,6 +30,25 @@ def counted(items: Collection[T], title: str, unit: str) -> Iterator[T]:
         for item in items:
             yield item
             bar.update()
+
+
+@contextmanager
+def stages(total: int) -> Iterator[Begin]:
+    """A bar over so many parts of a work that have names and cannot be counted themselves."""
+    with progress(total, "", "stage") as bar:
+        begun = 0
+
+        def begin(name: str) -> None:
+            nonlocal begun
+            bar.set_description(name, refresh=sys.stderr.isatty())
+            bar.update(1 if begun else 0)
+            begun += 1
+
+        yield begin
+
+
+def quietly(name: str) -> None:
+    """For whoever shows no stages."""
 
 
 class _Lines(tqdm):

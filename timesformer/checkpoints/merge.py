@@ -8,6 +8,7 @@ from pathlib import Path
 from timesformer.checkpoints import files
 from timesformer.checkpoints.atomic import sha256_of
 from timesformer.errors import UserError
+from timesformer.progress import stages
 
 log = logging.getLogger("timesformer")
 
@@ -32,16 +33,17 @@ def merge(folder: Path, out: Path | None = None) -> Path:
     if out is None and is_merged(path, sha256):
         log.info("%s is already one file, %s", folder, path)
         return path
-    gigabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e9
-    log.info("reading the shares in %s, %.2f GB", folder, gigabytes)
-    files.verify(folder)
-    content = files.read(folder)
-    facts = {name: value for name, value in facts.items() if name not in OF_THE_FOLDER}
-    log.info("writing %s", path)
-    try:
-        files.write(content, path, {**facts, "merged_from": sha256})
-    except OSError as error:
-        raise UserError(f"{path} could not be written ({error})") from error
+    with stages(3) as begin:
+        begin("verifying the shares")
+        files.verify(folder)
+        begin("reading them")
+        content = files.read(folder)
+        begin("writing one file")
+        facts = {name: value for name, value in facts.items() if name not in OF_THE_FOLDER}
+        try:
+            files.write(content, path, {**facts, "merged_from": sha256})
+        except OSError as error:
+            raise UserError(f"{path} could not be written ({error})") from error
     log.info("%s is now one file, %s", folder, path)
     return path
 

@@ -12,9 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from timesformer.errors import UserError
 from timesformer.experiments.facts import is_done, note_weights, read_facts, write_facts
 from timesformer.experiments.plan import TRAINED, Run
+from timesformer.progress import progress
 from timesformer.report.history import read_history
 from timesformer.signals import StopSignals
 
@@ -124,7 +127,7 @@ def carry_out(
     count, done, waits = len(waiting), 0, False
     running: list[Job] = []
     failed: dict[str, str] = {}
-    with StopSignals() as stop, stop.deferred():
+    with StopSignals() as stop, stop.deferred(), progress(count, "runs", "run") as bar:
         try:
             while (waiting or running) and not stop.signum:
                 begin(waiting, running, jobs, program)
@@ -139,6 +142,7 @@ def carry_out(
                     if reason:
                         failed[job.run.name] = f"{reason} (all of it: {job.output})"
                     say(f"{done}/{count} {job.run.name}: {reason or outcome(job.run)}")
+                    bar.update()
         finally:
             for job in running:
                 job.ask_to_stop()
@@ -150,7 +154,9 @@ def carry_out(
 
 
 def say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+    """Above the bar, where there is one."""
+    tqdm.write(words, file=sys.stderr)
+    sys.stderr.flush()
 
 
 def begin(waiting: list[Run], running: list[Job], jobs: int, program: Path) -> None:

@@ -23,6 +23,7 @@ from torch.export import Dim, ExportedProgram
 from timesformer.errors import UserError
 from timesformer.export.network import loaded, writing
 from timesformer.models.transformer import VisionTransformer
+from timesformer.progress import Begin, quietly
 from timesformer.weights.load import Weights
 
 log = logging.getLogger("timesformer")
@@ -38,7 +39,7 @@ MOST_NODES_TO_OPTIMISE = 10_000
 LARGEST_ONNX_BYTES = 2_000_000_000  # the format itself ends at 2 GiB
 
 
-def write_torch_export(weights: Weights, path: Path) -> str:
+def write_torch_export(weights: Weights, path: Path, begin: Begin = quietly) -> str:
     """A ``.pt2`` file for `torch.export.load`, with the geometry as its extra file geometry.json.
 
     Raises:
@@ -47,14 +48,16 @@ def write_torch_export(weights: Weights, path: Path) -> str:
     network = loaded(weights)
     content = io.BytesIO()
     geometry = json.dumps(dict(weights.stated))
+    begin("tracing the network")
     torch.export.save(traced(network), content, extra_files={"geometry.json": geometry})
     with writing(path):
         # Not by torch itself: on a full disk its writer takes the whole process down.
         path.write_bytes(content.getbuffer())
+    begin("comparing logits")
     return compared(network, torch.export.load(path).module(), path)
 
 
-def write_onnx(weights: Weights, path: Path) -> str:
+def write_onnx(weights: Weights, path: Path, begin: Begin = quietly) -> str:
     """An ONNX model with its weights inside, or beside it in ``<name>.data`` where they are > 2 GB.
 
     Raises:
@@ -62,11 +65,15 @@ def write_onnx(weights: Weights, path: Path) -> str:
     """
     check_onnx_packages()
     network = loaded(weights)
-    program = onnx_program(traced(network))
+    begin("tracing the network")
+    graph = traced(network)
+    begin("translating to ONNX")
+    program = onnx_program(graph)
     program.model.metadata_props["geometry"] = json.dumps(dict(weights.stated))
     beside = parameter_bytes(network) > LARGEST_ONNX_BYTES
     with writing(path):
         program.save(path, external_data=beside)
+    begin("comparing logits")
     if beside:
         log.info("The weights are too many for one ONNX file: keep '%s.data' with it", path.name)
     return compared(network, onnx_session(path), path)
@@ -75,7 +82,6 @@ def write_onnx(weights: Weights, path: Path) -> str:
 def onnx_program(graph: ExportedProgram) -> torch.onnx.ONNXProgram:
     """The graph in ONNX's operators, optimised."""
     optimizer = importlib.import_module("onnxscript.optimizer")  # of the extra, as all of ONNX
-    log.info("Translating it to ONNX, which takes up to some minutes")
     program = torch.onnx.export(
         graph,
         dynamo=True,
@@ -90,7 +96,6 @@ def onnx_program(graph: ExportedProgram) -> torch.onnx.ONNXProgram:
     optimizer.fold_constants(program.model)
     optimizer.remove_unused_nodes(program.model)
     if len(program.model.graph) < MOST_NODES_TO_OPTIMISE:
-        log.info("Optimising %d nodes", len(program.model.graph))
         program.optimize()
     return program
 
@@ -106,7 +111,6 @@ def check_onnx_packages() -> None:
 
 def traced(network: VisionTransformer) -> ExportedProgram:
     """The network as a graph for any batch of clips of its size."""
-    log.info("Tracing the network")
     clips = random_clips(network, TRACED_BATCH)
     batch = Dim("batch", max=LARGEST_BATCH)
     return torch.export.export(network, (clips,), dynamic_shapes={"clip": {0: batch}})
@@ -132,7 +136,6 @@ def onnx_session(path: Path) -> Callable[[Tensor], Tensor]:
 
 def compared(network: VisionTransformer, program: Callable[[Tensor], Tensor], path: Path) -> str:
     """How far `program` is from `network`, for people; UserError if it is too far."""
-    log.info("Comparing the logits of the file with the network's")
     worst = max(difference(network, program, batch) for batch in COMPARED_BATCHES)
     if not worst <= LARGEST_DIFFERENCE:  # NaN too
         raise UserError(
