@@ -52,3 +52,10 @@ def test_a_stage_is_named_while_it_lasts(
             time.sleep(0.05)
     said = capsys.readouterr().err.splitlines()
     assert any(line.startswith("comparing:  67%") and "2/3" in line for line in said)
+
+
+def test_a_line_stands_alone_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.progress(3, "runs", "run") as bar:
+        progress.say("1/3 first")
+        bar.update()
+    assert capsys.readouterr().err == "1/3 first\n"

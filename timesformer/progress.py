@@ -36,19 +36,23 @@ def counted(items: Collection[T], title: str, unit: str) -> Iterator[T]:
 def stages(total: int) -> Iterator[Begin]:
     """A bar over so many parts of a work that have names and cannot be counted themselves."""
     with progress(total, "", "stage") as bar:
-        begun = 0
+        one_is_done = False
 
         def begin(name: str) -> None:
-            nonlocal begun
+            nonlocal one_is_done
             bar.set_description(name, refresh=sys.stderr.isatty())
-            bar.update(1 if begun else 0)
-            begun += 1
+            bar.update(one_is_done)
+            one_is_done = True
 
         yield begin
 
 
-def quietly(name: str) -> None:
-    """For whoever shows no stages."""
+def say(words: str) -> None:
+    """A line on stderr; on a terminal above the bar, where there is one."""
+    if sys.stderr.isatty():
+        tqdm.write(words, file=sys.stderr)
+    else:  # where tqdm would write the state of the bar again, under each line
+        print(words, file=sys.stderr, flush=True)
 
 
 class _Lines(tqdm):

@@ -33,7 +33,7 @@ def standard_error(values: Sequence[float], num_videos: int | None) -> float:
 
 
 def interval(values: Sequence[float], num_videos: int | None) -> tuple[float, float] | None:
-    """The 95 % interval (%) of what these networks get right of other test videos; Wilson's.
+    """The 95 % interval (%) of what these networks get right of ever more test videos; Wilson's.
 
     None where `num_videos` is: of what is calculated.
     """

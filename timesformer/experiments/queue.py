@@ -12,12 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from timesformer.errors import UserError
 from timesformer.experiments.facts import is_done, note_weights, read_facts, write_facts
 from timesformer.experiments.plan import TRAINED, Run
-from timesformer.progress import progress
+from timesformer.progress import progress, say
 from timesformer.report.history import read_history
 from timesformer.signals import StopSignals
 
@@ -151,12 +149,6 @@ def carry_out(
         if stop.signum:
             say("stopped: what had begun is saved; the same command goes on")
     return failed
-
-
-def say(words: str) -> None:
-    """Above the bar, where there is one."""
-    tqdm.write(words, file=sys.stderr)
-    sys.stderr.flush()
 
 
 def begin(waiting: list[Run], running: list[Job], jobs: int, program: Path) -> None:

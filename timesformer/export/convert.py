@@ -12,12 +12,11 @@ from pathlib import Path
 from timesformer.errors import UserError
 from timesformer.export import formats, programs
 from timesformer.export.network import as_network, writing
-from timesformer.progress import stages
 from timesformer.weights.load import Weights, read_weights
 
 log = logging.getLogger("timesformer")
 
-Writer = Callable[..., str]  # of `Weights` and a path, and for some more
+Writer = Callable[[Weights, Path], str]
 
 
 CHECKPOINT = (".pyth", ".pth", ".pt", ".bin")  # what is read as `torch.save` writes it
@@ -30,9 +29,6 @@ TARGETS: dict[str, tuple[Writer, tuple[str, ...]]] = {
     "torch_export": (programs.write_torch_export, (".pt2",)),
     "onnx": (programs.write_onnx, (".onnx",)),
 }
-
-STAGES = {"torch_export": 2, "onnx": 3}
-"""Of the writers that say themselves what they begin."""
 
 
 def convert(
@@ -71,12 +67,7 @@ def convert(
     if class_names is not None:
         names = read_class_names(Path(class_names), to, weights.stated["num_classes"])
         write = partial(formats.write_transformers, class_names=names)
-    with stages(STAGES.get(to, 1)) as begin:
-        if to in STAGES:
-            write = partial(write, begin=begin)
-        else:
-            begin("writing and reading back")
-        proof = write_aside(write, weights, out, overwrite)
+    proof = write_aside(write, weights, out, overwrite)
     log.info("Wrote %s (%s): %s", out, to, proof)
 
 

@@ -23,7 +23,7 @@ from torch.export import Dim, ExportedProgram
 from timesformer.errors import UserError
 from timesformer.export.network import loaded, writing
 from timesformer.models.transformer import VisionTransformer
-from timesformer.progress import Begin, quietly
+from timesformer.progress import stages
 from timesformer.weights.load import Weights
 
 log = logging.getLogger("timesformer")
@@ -39,7 +39,7 @@ MOST_NODES_TO_OPTIMISE = 10_000
 LARGEST_ONNX_BYTES = 2_000_000_000  # the format itself ends at 2 GiB
 
 
-def write_torch_export(weights: Weights, path: Path, begin: Begin = quietly) -> str:
+def write_torch_export(weights: Weights, path: Path) -> str:
     """A ``.pt2`` file for `torch.export.load`, with the geometry as its extra file geometry.json.
 
     Raises:
@@ -48,16 +48,17 @@ def write_torch_export(weights: Weights, path: Path, begin: Begin = quietly) -> 
     network = loaded(weights)
     content = io.BytesIO()
     geometry = json.dumps(dict(weights.stated))
-    begin("tracing the network")
-    torch.export.save(traced(network), content, extra_files={"geometry.json": geometry})
-    with writing(path):
-        # Not by torch itself: on a full disk its writer takes the whole process down.
-        path.write_bytes(content.getbuffer())
-    begin("comparing logits")
-    return compared(network, torch.export.load(path).module(), path)
+    with stages(2) as begin:
+        begin("tracing the network")
+        torch.export.save(traced(network), content, extra_files={"geometry.json": geometry})
+        with writing(path):
+            # Not by torch itself: on a full disk its writer takes the whole process down.
+            path.write_bytes(content.getbuffer())
+        begin("comparing logits")
+        return compared(network, torch.export.load(path).module(), path)
 
 
-def write_onnx(weights: Weights, path: Path, begin: Begin = quietly) -> str:
+def write_onnx(weights: Weights, path: Path) -> str:
     """An ONNX model with its weights inside, or beside it in ``<name>.data`` where they are > 2 GB.
 
     Raises:
@@ -65,18 +66,20 @@ def write_onnx(weights: Weights, path: Path, begin: Begin = quietly) -> str:
     """
     check_onnx_packages()
     network = loaded(weights)
-    begin("tracing the network")
-    graph = traced(network)
-    begin("translating to ONNX")
-    program = onnx_program(graph)
-    program.model.metadata_props["geometry"] = json.dumps(dict(weights.stated))
     beside = parameter_bytes(network) > LARGEST_ONNX_BYTES
-    with writing(path):
-        program.save(path, external_data=beside)
-    begin("comparing logits")
+    with stages(3) as begin:
+        begin("tracing the network")
+        graph = traced(network)
+        begin("translating to ONNX")
+        program = onnx_program(graph)
+        program.model.metadata_props["geometry"] = json.dumps(dict(weights.stated))
+        with writing(path):
+            program.save(path, external_data=beside)
+        begin("comparing logits")
+        proof = compared(network, onnx_session(path), path)
     if beside:
         log.info("The weights are too many for one ONNX file: keep '%s.data' with it", path.name)
-    return compared(network, onnx_session(path), path)
+    return proof
 
 
 def onnx_program(graph: ExportedProgram) -> torch.onnx.ONNXProgram:
