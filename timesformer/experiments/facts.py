@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -55,12 +56,20 @@ def note_weights(run: Run) -> None:
 
 
 def weights_of(run: Run) -> dict[str, Any] | None:
-    """What changes with the file that it starts from; None where there is none on this machine."""
+    """The file that it starts from, and what is in it; None where there is none on this machine."""
     file = Path(run.resolved.TIMESFORMER.PRETRAINED_MODEL)
     if not file.is_file():
         return None
     state = file.stat()
-    return {"file": str(file), "bytes": state.st_size, "modified_ns": state.st_mtime_ns}
+    return {"file": str(file), "sha256": content(file, state.st_size, state.st_mtime_ns)}
+
+
+@functools.cache
+def content(file: Path, size: int, modified_ns: int) -> str:
+    """A file's sha256, read again where its size or its time has changed: many runs share one."""
+    from timesformer.checkpoints.atomic import sha256_of
+
+    return sha256_of(file)
 
 
 def has_other_weights(run: Run) -> bool:
