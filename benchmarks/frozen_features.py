@@ -4,9 +4,11 @@ python -m benchmarks.frozen_features --lists data/ucf101 --weights vit_small_pat
 
 Logistic regression (standardised features, several strengths of regularisation) on the class token
 of the middle one of eight frames, and on its mean over them: trained on the training list, scored
-on the test list. And how far sines and cosines of several sizes, as the time embedding, move the
-centred features of clips of four frames. docs/FINETUNING.md says what follows. It takes minutes on
-a processor, and wants scikit-learn.
+on the test list. Whether a clip runs forward or backward, from its frames' patches: logistic
+regression on products of neighbours in time, after three depths of the network. And how far sines
+and cosines of several sizes, as the time embedding, move the centred features of clips of four
+frames. docs/FINETUNING.md says what follows. It takes minutes on a processor, and wants
+scikit-learn.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ CONFIG = (
 FRAMES = 8
 SIZES = (112, 224)
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # C of scikit-learn: the inverse of that of regularisation
+BLOCKS = (3, 7, 11)
+"""After which the direction of time is looked for; from 0."""
+COMPONENTS = 16
 TIME_EMBED_STDS = (0.01, 0.03, 0.1, 0.3)
 CPU = torch.device("cpu")
 
@@ -99,6 +104,55 @@ def probes(lists: Path, weights: Path, size: int) -> list[dict[str, Any]]:
 
 
 @torch.no_grad()
+def patches_of_frames(lists: Path, weights: Path, split: str) -> list[Tensor]:
+    """Float (n, T, N, D) after each of `BLOCKS`: 16 frames, 3 apart, each seen by itself."""
+    dense = ("DATA.SAMPLING", "stride", "DATA.SAMPLING_RATE", 3, "DATA.NUM_FRAMES", 16)
+    still = ("TIMESFORMER.ATTENTION_TYPE", "space_only")
+    cfg = config(lists, weights, SIZES[0], *still, *dense)
+    network = build_model(config(lists, weights, SIZES[0], *still, "DATA.NUM_FRAMES", 1)).eval()
+    normalize = normalizer(cfg, CPU)
+    seen: list[list[Tensor]] = [[] for _ in BLOCKS]
+    for item in listed(cfg, split):
+        frames = normalize(item.views[None])[0].transpose(0, 1)[:, :, None]  # (T, C, 1, S, S)
+        layers = network.model.forward_intermediates(frames, BLOCKS)
+        for videos, layer in zip(seen, layers, strict=True):
+            videos.append(layer.patches.flatten(1, 3))
+    return [torch.stack(videos) for videos in seen]
+
+
+def odd_products(components: Tensor) -> Tensor:
+    """Of (n, T, N, K) components of patches: what changes its sign when time is reversed, (n, K²).
+
+    The mean product of each component with each other one in the next frame at the same place,
+    less that of the next with this; of length 1.
+    """
+    products = torch.einsum("btni,btnj->bij", components[:, :-1], components[:, 1:])
+    return torch.nn.functional.normalize((products - products.mT).flatten(1))
+
+
+def directions(lists: Path, weights: Path) -> list[dict[str, Any]]:
+    """Of how many test videos the direction of time is told."""
+    from sklearn.linear_model import LogisticRegression
+
+    known, asked = (patches_of_frames(lists, weights, split) for split in ("train", "test"))
+    rows = []
+    for block, train, test in zip(BLOCKS, known, asked, strict=True):
+        mean = train.mean((0, 1, 2))
+        variances, axes = torch.linalg.eigh(torch.cov(train.flatten(0, 2).T))
+        whiten = axes[:, -COMPONENTS:] / variances[-COMPONENTS:].sqrt()
+        there, here = (odd_products((videos - mean) @ whiten) for videos in (train, test))
+        both, forward = torch.cat([there, -there]), torch.arange(2 * len(there)) < len(there)
+        right = {}
+        for strength in STRENGTHS:
+            # Without an intercept a video is told in both directions, or in none.
+            probe = LogisticRegression(C=strength, fit_intercept=False, max_iter=5000)
+            probe.fit(both.numpy(), forward.numpy())
+            right[strength] = 100 * float(probe.predict(here.numpy()).mean())
+        rows.append({"after_block": block, "num_test_videos": len(here), "top1_acc": right})
+    return rows
+
+
+@torch.no_grad()
 def features_of_clips(clips: Tensor, lists: Path, weights: Path, *changes: object) -> Tensor:
     """Float (n, D) of the divided network, as it starts, on float (n, C, T, S, S) clips."""
     network = build_model(config(lists, weights, SIZES[0], *changes)).eval()
@@ -126,15 +180,20 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "machine": machine.facts(CPU),
         "probes": [row for size in SIZES for row in probes(lists, weights, size)],
+        "directions": directions(lists, weights),
         "change_by_time_embed_std": changes_by_time(lists, weights),
     }
 
 
 def lines(report: dict[str, Any]) -> list[str]:
+    of_classes = {f"{row['size']} pixels, {row['of']}": row for row in report["probes"]}
+    of_time = {
+        f"forward or backward, after block {row['after_block']}": row
+        for row in report["directions"]
+    }
     said = [
-        f"{row['size']} pixels, {row['of']}: "
-        + ", ".join(f"{value:.1f} % (C {c:g})" for c, value in row["top1_acc"].items())
-        for row in report["probes"]
+        f"{what}: " + ", ".join(f"{value:.1f} % (C {c:g})" for c, value in row["top1_acc"].items())
+        for what, row in (of_classes | of_time).items()
     ]
     changes = report["change_by_time_embed_std"].items()
     return [

@@ -28,10 +28,22 @@ def test_every_way_is_measured(
     )
     frozen_features.main()
     said = capsys.readouterr().out.splitlines()
-    middle, mean, moved = said[-3:]
+    middle, mean, *directions, moved = said[-6:]
     assert middle.startswith("28 pixels, the middle frame: ")
     assert mean.startswith("28 pixels, the mean of 8 frames: ")
+    assert [words.split(":")[0] for words in directions] == [
+        f"forward or backward, after block {block}" for block in (3, 7, 11)
+    ]
     assert out.is_file()
     shares = [float(words.split(": ")[1].rstrip(" %")) for words in moved[44:].split(", ")]
     assert shares == sorted(shares), "the larger the embedding, the further features move"
     assert 0 < shares[0] < shares[-1]
+
+
+def test_what_tells_the_direction_of_time_changes_its_sign_with_it() -> None:
+    torch.manual_seed(0)
+    forward = torch.randn(3, 5, 4, 6)
+    forward[:, 1:, :, 1] += forward[:, :-1, :, 0]  # the second component follows the first
+    odd = frozen_features.odd_products(forward)
+    torch.testing.assert_close(frozen_features.odd_products(forward.flip(1)), -odd)
+    assert (odd.unflatten(1, (6, 6))[:, 0, 1] > 0.2).all()
