@@ -13,6 +13,8 @@ from benchmarks import released
 from timesformer.datasets.decode import VideoReader
 from timesformer.datasets.opening import Source, open_stream, packets_of
 from timesformer.datasets.sampling import clip_indices, clip_span
+from timesformer.datasets.torchcodec_reader import import_decoder
+from timesformer.errors import UserError
 
 CLIP_FRAMES, STEP, TARGET_FPS = 8, 32, 30.0
 
@@ -49,8 +51,7 @@ def ways_of(clips: Clips) -> tuple[dict[str, Way], list[str]]:
     for package, add in (("torchcodec", _torchcodec_ways), ("decord", _decord_ways)):
         try:
             ways |= add(clips)
-        # torchcodec fails with a RuntimeError without FFmpeg's shared libraries.
-        except (ImportError, OSError, RuntimeError):
+        except (ImportError, OSError, UserError):
             missing.append(package)
     limit = _limit(clips)
     return ways | ({"limit: decoding alone": limit} if limit else {}), missing
@@ -83,7 +84,7 @@ def _pyav_by_index(path: str, indices: list[int]) -> np.ndarray:
 
 
 def _torchcodec_ways(clips: Clips) -> dict[str, Way]:
-    decoder: Any = import_module("torchcodec.decoders").VideoDecoder
+    decoder = import_decoder()
 
     def read(number: int, seek_mode: str) -> object:
         video = decoder(

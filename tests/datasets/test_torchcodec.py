@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import av
 import numpy as np
@@ -13,15 +14,19 @@ import torch
 from tests.datasets.test_decode import SOUND, copy_packets, rotated_clockwise, write_video
 from tests.shared_data import DATA, needs_shared_data
 from timesformer.datasets.decode import VideoReader
-from timesformer.datasets.torchcodec_reader import TorchcodecReader
+from timesformer.datasets.torchcodec_reader import TorchcodecReader, import_decoder
 from timesformer.errors import UnreadableVideo, UserError
 
-try:
-    import torchcodec.decoders
-except (ImportError, RuntimeError, OSError):  # RuntimeError: FFmpeg's libraries are missing
-    torchcodec = None
 
-needs_torchcodec = pytest.mark.skipif(torchcodec is None, reason="torchcodec cannot be imported")
+def is_usable() -> bool:
+    try:
+        import_decoder()
+    except UserError:
+        return False
+    return True
+
+
+needs_torchcodec = pytest.mark.skipif(not is_usable(), reason="torchcodec cannot be used")
 
 INDICES = [7, 0, 30, 30, 49]
 
@@ -128,6 +133,17 @@ def test_without_torchcodec_the_answer_is_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torchcodec", None)
-    monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
-    with pytest.raises(UserError, match="torchcodec cannot be imported .*pip install torchcodec"):
+    with pytest.raises(UserError, match="torchcodec cannot be used .*pip install torchcodec"):
+        TorchcodecReader(str(tmp_path / "any.mp4"))
+
+
+def test_without_ffmpeg_no_video_is_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Releases that can be imported without it say so in a number that is none."""
+    package = ModuleType("torchcodec")
+    package.ffmpeg_major_version = None
+    decoders = ModuleType("torchcodec.decoders")
+    decoders.VideoDecoder = object
+    monkeypatch.setitem(sys.modules, "torchcodec", package)
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", decoders)
+    with pytest.raises(UserError, match="it finds no FFmpeg.*apt install ffmpeg"):
         TorchcodecReader(str(tmp_path / "any.mp4"))

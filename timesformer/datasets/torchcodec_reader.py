@@ -31,7 +31,7 @@ class TorchcodecReader:
             processes, these must not be forked from a process that has used CUDA.
 
     Raises:
-        UserError: torchcodec is not installed, or there is no CUDA device.
+        UserError: torchcodec or its FFmpeg is not installed, or there is no CUDA device.
         UnreadableVideo: as `VideoReader`; or torchcodec cannot tell the file's frames apart, as in
             an AVI with B frames.
     """
@@ -113,16 +113,20 @@ class TorchcodecReader:
 
 
 def import_decoder() -> Any:
-    """torchcodec's VideoDecoder; UserError where it cannot be imported."""
+    """torchcodec's VideoDecoder; UserError where it cannot be imported, or finds no FFmpeg."""
     try:
-        return import_module("torchcodec.decoders").VideoDecoder
-    # Without FFmpeg's shared libraries, torchcodec fails with a RuntimeError as it is imported.
+        torchcodec = import_module("torchcodec")
+        decoder = import_module("torchcodec.decoders").VideoDecoder
+        # Newer releases can be imported without FFmpeg, and then open no video at all.
+        if getattr(torchcodec, "ffmpeg_major_version", "unknown") is None:
+            raise RuntimeError("it finds no FFmpeg")
     except (ImportError, RuntimeError, OSError) as error:
         raise UserError(
-            f"torchcodec cannot be imported ({_first_line(error)}); install the release of it that "
+            f"torchcodec cannot be used ({_first_line(error)}); install the release of it that "
             "fits your PyTorch (`pip install torchcodec`) and FFmpeg's shared libraries "
             "(`apt install ffmpeg`), or set DATA.DECODER to 'pyav'"
         ) from error
+    return decoder
 
 
 def _first_line(error: Exception) -> str:
