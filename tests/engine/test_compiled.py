@@ -74,6 +74,14 @@ def _traced() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def _machine_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder for machine code, in which the next test finds what the one before had compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("machine_code")))
+        yield
+
+
 def train(data: Path, output: Path, **changes: object) -> Path:
     start(load_config(TINY_CONFIG, options(data, output, **(CHANGES | changes))))
     return output
@@ -220,11 +228,9 @@ def test_without_a_compiler_a_sentence(
 
 @needs_compiler
 @pytest.mark.slow
+@pytest.mark.usefixtures("_machine_code")
 @pytest.mark.parametrize("how", ["model", "block"])
-def test_machine_code_has_the_numbers(
-    videos: Path, tmp_path: Path, plain: Path, how: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+def test_machine_code_has_the_numbers(videos: Path, tmp_path: Path, plain: Path, how: str) -> None:
     train(videos, tmp_path, TRAIN__COMPILE=how, TEST__ENABLE=True)
     assert_same_numbers(tmp_path, plain)
     assert metrics(tmp_path, "test_final") == metrics(plain, "test_final")
@@ -232,11 +238,9 @@ def test_machine_code_has_the_numbers(
 
 @needs_compiler
 @pytest.mark.slow
+@pytest.mark.usefixtures("_machine_code")
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_two_processes(
-    videos: Path, tmp_path: Path, parallel: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+def test_two_processes(videos: Path, tmp_path: Path, parallel: str) -> None:
     train(videos, tmp_path / "plain", **SHORT)
     changes = CHANGES | SHORT | {"TIMESFORMER__GRAD_CHECKPOINTING": True, "NUM_PROCS": 2}
     compiled = {"TRAIN__COMPILE": "block", "TRAIN__PARALLEL": parallel}

@@ -10,7 +10,7 @@ from tests.slurm.cluster import CPU, MULTI_NODE, story, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(600), needs_slurm]
 
-EPOCHS = 60
+EPOCHS = 24
 STEPS = 3
 
 
