@@ -132,7 +132,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def train_on(data: Path, output: Path, scheme: str, epochs: int) -> None:
-    """Most of it is learnt, of motion in two minutes, of appearance in half a minute."""
+    """Much of it is learnt, of motion in a minute or two, of appearance in half a minute."""
     schedule = {"TRAIN__BATCH_SIZE": 16, "GLOBAL_BATCH_SIZE": 16, "TIMESFORMER__EMBED_DIM": 64}
     schedule |= {"SOLVER__MAX_EPOCH": epochs, "SOLVER__WARMUP_EPOCHS": 1, "SOLVER__BASE_LR": 0.002}
     once = {"TRAIN__EVAL_PERIOD": 0, "TRAIN__CHECKPOINT_PERIOD": epochs, "LOG_PERIOD": 100}
@@ -145,7 +145,7 @@ def train_on(data: Path, output: Path, scheme: str, epochs: int) -> None:
 @pytest.mark.parametrize(
     ("task", "scheme", "epochs"),
     [
-        ("direction", "divided_space_time", 6),
+        ("direction", "divided_space_time", 4),
         *(("appearance", scheme, 2) for scheme in ATTENTION_SCHEMES.names()),
     ],
 )
