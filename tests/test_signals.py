@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from timesformer.errors import Interrupted
@@ -128,10 +129,10 @@ def test_a_second_ctrl_c_ends_a_process_that_hangs() -> None:
 
 CHILD = """
 import multiprocessing, os, time
-from timesformer.signals import blocked, end_with_parent_alone
+from timesformer.signals import blocked, obey_parent_alone
 
 def work():
-    end_with_parent_alone()
+    obey_parent_alone()
     print(os.getpid(), flush=True)
     time.sleep(60)
 
@@ -160,3 +161,28 @@ def test_a_child_is_ended_by_its_parent_alone() -> None:
         process.stdin.flush()
         assert process.stdout.readline() == "0\n"
         assert process.wait(10) == 0
+
+
+PARENT = """
+import multiprocessing, time
+from timesformer.signals import obey_parent_alone
+
+def work():
+    obey_parent_alone()
+    time.sleep(60)
+
+children = [multiprocessing.get_context("fork").Process(target=work) for _ in range(3)]
+for child in children:
+    child.start()
+print(*[child.pid for child in children], flush=True)
+time.sleep(60)
+"""
+
+
+def test_children_end_with_a_parent_that_is_killed() -> None:
+    with started(PARENT) as process:
+        assert process.stdout is not None
+        children = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
+        assert len(children) == 3
+        process.kill()
+        assert psutil.wait_procs(children, timeout=10)[1] == []

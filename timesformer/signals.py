@@ -7,6 +7,7 @@ SIGUSR2 are what clusters are told to send ahead of a time limit or a preemption
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -46,13 +47,26 @@ def blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def end_with_parent_alone() -> None:
-    """Let this process be ended by its parent's SIGTERM, and by no other stop signal."""
+def end_with_parent() -> None:
+    """End this process, which `multiprocessing` started, as soon as its parent has ended."""
+    threading.Thread(target=_await_end_of_parent, daemon=True).start()
+
+
+def obey_parent_alone() -> None:
+    """End with the parent, or by its SIGTERM, and by no other stop signal."""
+    end_with_parent()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    threading.Thread(target=_await_parent, daemon=True).start()
+    threading.Thread(target=_await_signal_of_parent, daemon=True).start()
 
 
-def _await_parent() -> None:
+def _await_end_of_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _await_signal_of_parent() -> None:
     while True:
         if hasattr(signal, "sigwaitinfo"):
             sender = signal.sigwaitinfo({signal.SIGTERM}).si_pid

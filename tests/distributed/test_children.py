@@ -1,5 +1,6 @@
 """Processes of our own: what becomes of signals, failures and orphans."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -69,6 +70,21 @@ def raise_interrupted():
 def test_all_do_their_part(tmp_path):
     in_children(partial(be_there, tmp_path), 3, GRACE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
+
+
+def say_start_method(folder, index):
+    Path(folder, str(index)).write_text(multiprocessing.get_start_method())
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_their_own_children_start_as_the_parents_would(tmp_path, method):
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method(method, force=True)
+    try:
+        in_children(partial(say_start_method, tmp_path), 1, GRACE)
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert Path(tmp_path, "0").read_text() == method
 
 
 def send_when_there(signum, folder):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import atexit
 import os
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from timesformer.datasets.batch import Batch, collate
-from timesformer.signals import end_with_parent_alone
+from timesformer.signals import obey_parent_alone
 
 
 def build_loader(
@@ -45,10 +45,12 @@ def build_loader(
 
 def start_worker(decode_gpu: int | None, worker: int) -> None:
     """Workers are parallel among themselves; OpenCV's own threads would only get in their way."""
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():  # PyTorch would take its heir for the parent
-        os._exit(1)
-    end_with_parent_alone()
+    # PyTorch looks every few seconds, and would take the heir of a parent for the parent. A process
+    # that lives on meanwhile holds its parent's sockets open, and others learn nothing of its end.
+    obey_parent_alone()
+    # As forked ones end. A spawned one would stop the thread that hands over batches in the midst
+    # of C++ that lets no thread be stopped: "terminate called without an active exception".
+    atexit.register(os._exit, 0)
     cv2.setNumThreads(0)
     if decode_gpu is not None:
         torch.cuda.set_device(decode_gpu)

@@ -22,7 +22,7 @@ from typing import Any
 
 from timesformer.errors import UserError
 from timesformer.progress import progress
-from timesformer.signals import blocked, end_with_parent_alone
+from timesformer.signals import blocked, obey_parent_alone
 from timesformer.synthetic.tasks import SPLITS, TASKS, Task
 
 _CLIPS_WORTH_A_PROCESS = 200  # 2 seconds of work; a process takes about half a second to start
@@ -194,6 +194,6 @@ def _write_in_parallel(folder: Path, task: Task, seed: int, clips: list[tuple[st
 
 
 def _write_share(folder: Path, task: Task, seed: int, clips: list[tuple[str, int]]) -> None:
-    end_with_parent_alone()  # who alone obeys Ctrl-C
+    obey_parent_alone()  # who alone obeys Ctrl-C
     for clip in clips:
         task.write(folder / _name(*clip), seed, *clip)

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from timesformer.errors import Interrupted, UserError
-from timesformer.signals import STOPS, blocked
+from timesformer.signals import STOPS, blocked, end_with_parent
 
 # Fresh interpreters: CUDA does not survive a fork.
 _PROCESSES = multiprocessing.get_context("spawn")
@@ -60,7 +60,8 @@ class _Child:
         self.index, self.ended_at = index, float("inf")
         self.error: BaseException | None = None
         self._pipe, theirs = _PROCESSES.Pipe(duplex=False)
-        self.process = _PROCESSES.Process(target=_run, args=(function, index, theirs))
+        ours = multiprocessing.get_start_method()
+        self.process = _PROCESSES.Process(target=_run, args=(function, index, theirs, ours))
         with blocked():  # a signal that comes too early waits until the child can tell what it was
             self.process.start()
         theirs.close()
@@ -151,9 +152,16 @@ def _passing_on(children: Sequence[_Child]) -> Iterator[list[int]]:
             signal.signal(stop, handler)
 
 
-def _run(function: Callable[[int], None], index: int, pipe: Connection[Any, Any]) -> None:
-    """What a child does."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _run(
+    function: Callable[[int], None], index: int, pipe: Connection[Any, Any], start_method: str
+) -> None:
+    """What a child does.
+
+    Its own children, the loader's workers, start as those of this process's parent would; else each
+    would be a fresh interpreter too, which takes seconds and a PyTorch of its own in memory.
+    """
+    multiprocessing.set_start_method(start_method, force=True)
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     try:
@@ -164,10 +172,3 @@ def _run(function: Callable[[int], None], index: int, pipe: Connection[Any, Any]
     except Interrupted as interruption:
         pipe.send(("", interruption.signum, interruption.saved))
         sys.exit(1)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
