@@ -13,6 +13,7 @@ from tests.models.tiny import clip, randomise, tiny_network
 from timesformer.models.attention import ATTENTION_SCHEMES
 from timesformer.models.baselines import FrameResNet
 from timesformer.models.fold import folded
+from timesformer.models.layers import Mlp
 from timesformer.models.transformer import VisionTransformer
 from timesformer.models.vit import TimeSformer
 
@@ -73,6 +74,29 @@ def test_a_folded_network_gives_the_same_logits(attention_type: str, bgr: bool) 
     assert fold is not None
     torch.testing.assert_close(fold(views), model(normalised(views, bgr=bgr)), rtol=0, atol=1e-5)
     assert torch.equal(fold(views), fold(views.float()))
+    with torch.no_grad():
+        assert torch.equal(fold(views), fold(views.float()))
+        torch.testing.assert_close(
+            fold(views), model(normalised(views, bgr=bgr)), rtol=0, atol=1e-5
+        )
+
+
+def test_a_folded_network_holds_what_an_mlp_widens_once() -> None:
+    fold = folded(tiny_network("divided_space_time"), mean=MEAN, std=STD)
+    assert fold is not None
+    places: list[bool] = []
+    for module in fold.modules():
+        if isinstance(module, Mlp):
+            module.act.register_forward_hook(
+                lambda act, inputs, output: places.append(output is inputs[0])
+            )
+    with torch.no_grad():
+        fold(pixels())
+    assert places
+    assert all(places)
+    places.clear()
+    fold(pixels()).sum().backward()  # which wants to know what the GELU was of
+    assert not any(places)
 
 
 def test_folding_leaves_the_model_as_it_was_and_shares_the_rest() -> None:

@@ -120,9 +120,13 @@ class Block(nn.Module):
             only_cls: the outcome for the class token alone, in whose shape the patches are missing:
                 all that is wanted of the last block. It is the same but for rounding.
         """
-        update = self.attn(self.norm1(tokens), only_first=only_cls)
-        tokens = tokens[:, : update.shape[1]] + self.drop_path(update)
+        tokens = plus(tokens, self.drop_path(self.attn(self.norm1(tokens), only_first=only_cls)))
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+
+
+def plus(tokens: Tensor, update: Tensor) -> Tensor:
+    """A residual of all tokens, or of the first alone where `update` is of no others."""
+    return tokens[:, : update.shape[1]] + update
 
 
 @ATTENTION_SCHEMES.register("space_only")
@@ -195,8 +199,7 @@ class DividedSpaceTimeBlock(Block):
 
     def forward(self, tokens: Tensor, grid: TokenGrid, *, only_cls: bool = False) -> Tensor:
         tokens = tokens + self.over_time(tokens)
-        update = self.over_space(tokens, grid, only_cls=only_cls)
-        tokens = tokens[:, : update.shape[1]] + update
+        tokens = plus(tokens, self.over_space(tokens, grid, only_cls=only_cls))
         update = self.drop_path(self.mlp(self.norm2(tokens)))
         if self.training and self.mlp.drop.p:
             update[:, 0] = update[:, 0, :1]  # its copies had each a draw of its own
@@ -284,11 +287,17 @@ class SparseLocalGlobalBlock(Block):
         self.local_fc = spec.linear()
 
     def forward(self, tokens: Tensor, grid: TokenGrid, *, only_cls: bool = False) -> Tensor:
-        update = self.within(self.local_attn, self.local_norm1(tokens), grid, windows(grid))
-        tokens = tokens + self.local_fc(update)
-        update = self.within(self.attn, self.norm1(tokens), grid, lattices(grid), only_cls)
-        tokens = tokens[:, : update.shape[1]] + update
+        tokens = tokens + self.local_fc(self.over_windows(tokens, grid))
+        tokens = plus(tokens, self.over_lattices(tokens, grid, only_cls=only_cls))
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+
+    def over_windows(self, tokens: Tensor, grid: TokenGrid) -> Tensor:
+        """(B, 1 + N*T, D)."""
+        return self.within(self.local_attn, self.local_norm1(tokens), grid, windows(grid))
+
+    def over_lattices(self, tokens: Tensor, grid: TokenGrid, *, only_cls: bool) -> Tensor:
+        """(B, 1 + N*T, D), or the class token's (B, 1, D)."""
+        return self.within(self.attn, self.norm1(tokens), grid, lattices(grid), only_cls)
 
     def within(
         self,

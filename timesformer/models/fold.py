@@ -21,7 +21,8 @@ def folded(
     """A copy of a TimeSformer for inference, from pixels to logits.
 
     The linear layer behind an attention is multiplied into that attention's last one, and the
-    normalisation of pixels into the embedding of patches. All other weights are shared with
+    normalisation of pixels into the embedding of patches; the widest tensor, an MLP's, is held once
+    and not twice. All other weights are shared with
     `model`, which stays as it is; those that were folded are as they were at the time.
 
     Args:
@@ -45,6 +46,7 @@ def folded(
         assert isinstance(block, Block)
         for name in block.attentions_with_fc:
             fold_fc(block, name)
+        block.mlp.act = GeluInPlace()
     fold_normalisation(network.patch_embed.proj, scale, shift, bgr=bgr)
     return FromPixels(model).eval()
 
@@ -58,6 +60,13 @@ class FromPixels(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.model(pixels.to(next(self.parameters()).dtype))
+
+
+class GeluInPlace(nn.Module):
+    """GELU in the place of what it is of, unless a gradient will want to know that."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.gelu(x) if x.requires_grad else torch.ops.aten.gelu_(x)
 
 
 def fold_fc(block: Block, name: str) -> None:

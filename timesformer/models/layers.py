@@ -163,7 +163,7 @@ class Mlp(nn.Module):
     def __init__(self, dim: int, hidden_dim: int, *, drop_rate: float) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden_dim)
-        self.act = nn.GELU()
+        self.act: nn.Module = nn.GELU()
         self.fc2 = nn.Linear(hidden_dim, dim)
         self.drop = nn.Dropout(drop_rate)
 
