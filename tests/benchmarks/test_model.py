@@ -162,7 +162,9 @@ def test_the_benchmark_runs(tmp_path: Path) -> None:
 def test_the_results_that_are_kept_are_complete(path: Path) -> None:
     report = json.loads(path.read_text())
     assert_is_complete(report)
-    assert any(case["model"] == "base" for case in report["cases"])
+    _, preset, model, *_ = path.stem.split("_")  # model_cpu_base_avx512: what was measured where
+    assert report["preset"] == preset
+    assert {case["model"] for case in report["cases"]} == {model}
 
 
 def assert_is_complete(report: dict[str, Any]) -> None:
