@@ -67,13 +67,15 @@ def _await_end_of_parent() -> None:
 
 
 def _await_signal_of_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
     while True:
         if hasattr(signal, "sigwaitinfo"):
-            sender = signal.sigwaitinfo({signal.SIGTERM}).si_pid
+            sender: int | None = signal.sigwaitinfo({signal.SIGTERM}).si_pid
         else:  # macOS does not say who sent it
             signal.sigwait({signal.SIGTERM})
-            sender = os.getppid()
-        if sender == os.getppid():
+            sender = parent.pid
+        if sender == parent.pid:
             os._exit(0)
 
 

@@ -5,6 +5,7 @@ Also a script: ``python -m tests.distributed.ranks KEY VALUE...``, for torchrun 
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -58,9 +59,9 @@ def run(cfg, process: Process) -> None:
 
 
 def listening(cfg, process: Process) -> None:
-    """Write down where this process and its parent listen."""
-    found = []
-    for who in (psutil.Process(), psutil.Process(os.getppid())):
+    """Write down where this process and the one that started it listen."""
+    found, starter = [], multiprocessing.parent_process()
+    for who in (psutil.Process(), psutil.Process(starter.pid if starter else os.getppid())):
         found += [c.laddr.ip for c in who.net_connections("inet") if c.status == psutil.CONN_LISTEN]
     Path(cfg.OUTPUT_DIR, f"listens {process.rank}").write_text(" ".join(found))
 

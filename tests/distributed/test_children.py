@@ -59,6 +59,15 @@ def be_killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def kill_the_server(folder, index):
+    Path(folder, f"pid {index}").write_text(str(os.getpid()))
+    be_there(folder, index)
+    wait_for(Path(folder, "0"), Path(folder, "1"))
+    if index == 1:
+        os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(1000)
+
+
 def raise_user_error():
     raise UserError("GLOBAL_BATCH_SIZE is odd")
 
@@ -85,6 +94,17 @@ def test_their_own_children_start_as_the_parents_would(tmp_path, method):
     finally:
         multiprocessing.set_start_method(before, force=True)
     assert Path(tmp_path, "0").read_text() == method
+
+
+def write_something_new(folder, index):
+    Path(folder, str(index)).write_text(os.environ["SOMETHING_NEW"])
+
+
+def test_the_environment_is_that_of_now(tmp_path, monkeypatch):
+    in_children(partial(be_there, tmp_path), 1, GRACE)  # the server runs from here on
+    monkeypatch.setenv("SOMETHING_NEW", "new")
+    in_children(partial(write_something_new, tmp_path), 1, GRACE)
+    assert Path(tmp_path, "0").read_text() == "new"
 
 
 def send_when_there(signum, folder):
@@ -123,6 +143,16 @@ def test_signals_are_passed_on(tmp_path, signum, what, saved):
 def test_the_first_that_fails_ends_the_others(tmp_path, what, error, words):
     with pytest.raises(error, match=words):
         in_children(partial(meet_with, what, tmp_path), 2, GRACE)
+
+
+def test_none_outlives_a_killed_server(tmp_path):
+    with pytest.raises(UserError, match="the process that had started .* they with it") as caught:
+        in_children(partial(kill_the_server, tmp_path), 2, GRACE)
+    assert caught.tb  # whose frames hold what, let go of, would end them
+    pids = [int(path.read_text()) for path in tmp_path.glob("pid *")]
+    left = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    assert psutil.wait_procs(left, timeout=10)[1] == []
+    in_children(partial(be_there, tmp_path), 1, GRACE)  # by another one
 
 
 ORPHANS = """

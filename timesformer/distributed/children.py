@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any
@@ -18,25 +18,28 @@ from typing import Any
 from timesformer.errors import Interrupted, UserError
 from timesformer.signals import STOPS, blocked, end_with_parent
 
-# Fresh interpreters: CUDA does not survive a fork.
-_PROCESSES = multiprocessing.get_context("spawn")
+# Forked by a server that has imported what this process has, once for all of them, and has done
+# nothing else: what CUDA and threads leave in this process does not survive a fork.
+_PROCESSES = multiprocessing.get_context("forkserver")
 
-# A process that was killed seems to live on while its own forked children do: so, look.
-SECONDS_BETWEEN_LOOKS = 1.0
+# The status of a child that may still live: the server, which would know, was killed.
+UNKNOWN = 255
 
 
-def in_children(function: Callable[[int], None], count: int, grace: float) -> None:
+def in_children(
+    function: Callable[[int], None], count: int, grace: float, modules: Sequence[str] = ()
+) -> None:
     """Call ``function(i)`` for i below `count`, each in a process of its own, and wait for them.
 
     When one fails, the others, which may sit in a collective, have `grace` seconds to end.
+    `modules` are what they will import; imported once for all of them, if these are the first.
 
     Raises:
         UserError, Interrupted: as the first child raised it that did not end well.
         UserError: a child was killed.
         SystemExit: a child failed otherwise; its own output says why.
     """
-    # Started with the first child, it would let through the signals that are blocked meanwhile.
-    resource_tracker.ensure_running()
+    _start_server(modules)
     children: list[_Child] = []
     with _passing_on(children) as passed:
         try:
@@ -61,9 +64,9 @@ class _Child:
         self.error: BaseException | None = None
         self._pipe, theirs = _PROCESSES.Pipe(duplex=False)
         ours = multiprocessing.get_start_method()
-        self.process = _PROCESSES.Process(target=_run, args=(function, index, theirs, ours))
-        with blocked():  # a signal that comes too early waits until the child can tell what it was
-            self.process.start()
+        arguments = (function, index, theirs, ours, dict(os.environ))
+        self.process = _PROCESSES.Process(target=_run, args=arguments)
+        self.process.start()
         theirs.close()
 
     @property
@@ -76,6 +79,9 @@ class _Child:
                 os.kill(self.process.pid or 0, signum)
 
     def kill(self) -> None:
+        if self.status == UNKNOWN:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid or 0, signal.SIGKILL)
         self.process.kill()
         self.process.join()
 
@@ -99,7 +105,7 @@ def _wait(children: Sequence[_Child], grace: float) -> None:
     deadline = float("inf")
     running = list(children)
     while running and (left := deadline - time.monotonic()) > 0:
-        wait([child.process.sentinel for child in running], min(left, SECONDS_BETWEEN_LOOKS))
+        wait([child.process.sentinel for child in running], None if left == float("inf") else left)
         for child in [child for child in running if not child.process.is_alive()]:
             running.remove(child)
             child.note_its_end()
@@ -121,6 +127,11 @@ def _reason(failures: Sequence[_Child], passed: Sequence[int]) -> BaseException:
 def _fault(child: _Child) -> BaseException:
     if child.error is not None:
         return child.error
+    if child.status == UNKNOWN:
+        return UserError(
+            "the process that had started those of the run on this machine was killed, and they "
+            "with it. Start again to continue from the newest checkpoint."
+        )
     if child.status > 0:
         return SystemExit(child.status)
     hint = ", often for want of memory: see the system's log" if child.status == -9 else ""
@@ -152,14 +163,32 @@ def _passing_on(children: Sequence[_Child]) -> Iterator[list[int]]:
             signal.signal(stop, handler)
 
 
+def _start_server(modules: Sequence[str]) -> None:
+    """Have the process run from which children are forked, if it does not run yet.
+
+    It does not see the stop signals, and so its children do not, until they can tell what came.
+    """
+    ours = __name__.partition(".")[0]
+    imported = [name for name in sys.modules if name.partition(".")[0] == ours]
+    forkserver.set_forkserver_preload(["__main__", *imported, *modules])
+    with blocked():
+        forkserver.ensure_running()
+
+
 def _run(
-    function: Callable[[int], None], index: int, pipe: Connection[Any, Any], start_method: str
+    function: Callable[[int], None],
+    index: int,
+    pipe: Connection[Any, Any],
+    start_method: str,
+    environ: dict[str, str],
 ) -> None:
     """What a child does.
 
-    Its own children, the loader's workers, start as those of this process's parent would; else each
-    would be a fresh interpreter too, which takes seconds and a PyTorch of its own in memory.
+    The environment and the way in which its own children start, the loader's workers, are those of
+    the process that asked for it, and not of the server that forked it.
     """
+    os.environ.clear()
+    os.environ.update(environ)
     multiprocessing.set_start_method(start_method, force=True)
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback

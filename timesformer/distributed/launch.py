@@ -32,6 +32,9 @@ Run = Callable[[CfgNode, Process], None]
 # A process that has lost another needs ten seconds to say so; and one may be writing a checkpoint.
 SECONDS_AFTER_A_FAILURE = 30.0
 
+# The first optimiser that a process makes imports it, which takes two seconds.
+IMPORTED_BY_TRAINING = "torch._dynamo"
+
 # Libraries that take another interface than loopback where nobody names one.
 INTERFACE_NAMES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
@@ -102,7 +105,8 @@ def launch(run: Run, cfg: CfgNode, plan: Plan) -> None:
         plan = replace(plan, address=replace(plan.address, port=server.port))
     if plan.spawns:
         grace = min(SECONDS_AFTER_A_FAILURE, 60 * cfg.HANG_TIMEOUT_MINUTES)
-        in_children(partial(take_part, run, cfg, plan), plan.local_world_size, grace)
+        modules = [IMPORTED_BY_TRAINING] if cfg.TRAIN.ENABLE else []
+        in_children(partial(take_part, run, cfg, plan), plan.local_world_size, grace, modules)
     else:
         take_part(run, cfg, plan)
 
