@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
@@ -19,6 +19,7 @@ from tests.torch_versions import needs_fsdp
 from timesformer.checkpoints import files
 from timesformer.checkpoints.sharded_writer import ShardedWriter
 from timesformer.distributed import sharding
+from timesformer.distributed.children import in_children
 from timesformer.errors import UserError
 from timesformer.models.build import MODEL_REGISTRY
 from timesformer.models.vit import TimeSformer
@@ -26,6 +27,7 @@ from timesformer.optim.ema import Ema
 
 CPU = torch.device("cpu")
 STEPS = 6
+GRACE = 1.0  # seconds for the others when one has failed
 CLIPS = 12  # a step, over all processes
 
 pytestmark = needs_fsdp
@@ -120,10 +122,10 @@ def on_processes(function: Any, number: int, *arguments: Any) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(_process, (function, number, port, *arguments), nprocs=number)
+    in_children(partial(_process, function, number, port, arguments), number, GRACE)
 
 
-def _process(rank: int, function: Any, number: int, port: int, *arguments: Any) -> None:
+def _process(function: Any, number: int, port: int, arguments: tuple[Any], rank: int) -> None:
     torch.set_num_threads(1)
     address = f"tcp://127.0.0.1:{port}"
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=number)

@@ -11,6 +11,9 @@ from typing import Any
 import simplejson
 import torch
 
+from timesformer.config import load_config
+from timesformer.engine.run import start
+
 REPO = Path(__file__).parents[2]
 TINY_CONFIG = REPO / "configs" / "MotionShapes" / "TimeSformer_divST_tiny.yaml"
 
@@ -54,6 +57,17 @@ def options(data: Path, output: Path, **changes: Any) -> list[str]:
 
 def command(opts: list[str]) -> list[str]:
     return [sys.executable, str(REPO / "tools" / "run_net.py"), "--cfg", str(TINY_CONFIG), *opts]
+
+
+def train(data: Path, output: Path, **changes: Any) -> Path:
+    """The run, in this process and those that it starts. Returns its folder."""
+    start(load_config(TINY_CONFIG, options(data, output, **changes)))
+    return output
+
+
+def said(output: Path) -> str:
+    """What the runs in a folder have said."""
+    return (output / "stdout.log").read_text()
 
 
 def environment() -> dict[str, str]:

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engine.runs import TINY_CONFIG, final_weights, losses, metrics, options, same
+from tests.engine.runs import TINY_CONFIG, final_weights, losses, metrics, options, same, train
 from timesformer.config import load_config
 from timesformer.datasets.augment import Augment
 from timesformer.datasets.build import build_dataset, train_input
 from timesformer.datasets.sampler import Request
-from timesformer.engine.run import start
 from timesformer.errors import UserError
 
 EVERYTHING = {
@@ -27,11 +26,6 @@ EVERYTHING = {
     "MODEL__LABEL_SMOOTHING": 0.1,
 }
 SHORT = {"SOLVER__MAX_EPOCH": 1, "TRAIN__EVAL_PERIOD": 0, "TEST__ENABLE": False}
-
-
-def train(data: Path, output: Path, **changes: Any) -> Path:
-    start(load_config(TINY_CONFIG, options(data, output, **changes)))
-    return output
 
 
 def test_the_number_of_workers_changes_nothing(videos: Path, tmp_path: Path) -> None:

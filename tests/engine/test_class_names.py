@@ -5,10 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.engine.runs import TINY_CONFIG, options
+from tests.engine.runs import train
 from timesformer.checkpoints import files
-from timesformer.config import load_config
-from timesformer.engine.run import start
 from timesformer.errors import UserError
 from timesformer.export.convert import convert
 from timesformer.weights.load import read_weights
@@ -16,14 +14,10 @@ from timesformer.weights.load import read_weights
 NAMES = ("up", "down", "left", "right")
 
 
-def run(data, output, **changes):
-    start(load_config(TINY_CONFIG, options(data, output, **changes)))
-
-
 @pytest.fixture(scope="module")
 def trained(videos, tmp_path_factory):
     output = tmp_path_factory.mktemp("run")
-    run(videos, output, SOLVER__MAX_EPOCH=1, TRAIN__EVAL_PERIOD=0)
+    train(videos, output, SOLVER__MAX_EPOCH=1, TRAIN__EVAL_PERIOD=0)
     return output
 
 
@@ -60,13 +54,13 @@ def test_another_order_of_classes_is_refused_in_a_test(videos, trained, tmp_path
     data = renamed(videos, tmp_path / "data", ["up", "left", "down", "right"])
     weights = files.epoch_path(str(trained), 1)
     with pytest.raises(UserError, match="another order: its class 1 is 'down', and .* is 'left'"):
-        run(data, tmp_path, TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=weights)
+        train(data, tmp_path, TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=weights)
 
 
 def test_other_names_are_said_in_a_test(videos, trained, tmp_path, caplog):
     data = renamed(videos, tmp_path / "data", ["oben", "unten", "links", "rechts"])
     weights = files.epoch_path(str(trained), 1)
-    run(data, tmp_path, TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=weights)
+    train(data, tmp_path, TRAIN__ENABLE=False, TEST__CHECKPOINT_FILE_PATH=weights)
     log = (tmp_path / "stdout.log").read_text()
     assert "its class 0 is 'up', and that of the data is 'oben'; is this the right data" in log
 
@@ -75,4 +69,4 @@ def test_a_run_does_not_go_on_with_other_classes(videos, trained, tmp_path):
     output = shutil.copytree(trained, tmp_path / "run")
     data = renamed(videos, tmp_path / "data", ["up", "left", "down", "right"])
     with pytest.raises(UserError, match="cannot be continued: its class 1 is 'down'"):
-        run(data, output, SOLVER__MAX_EPOCH=2)
+        train(data, output, SOLVER__MAX_EPOCH=2)

@@ -16,6 +16,7 @@ import torch
 import torch._dynamo
 from torch._dynamo.utils import counters
 
+from tests.engine import runs
 from tests.engine.runs import (
     NO_TIMESFORMER,
     TINY_CONFIG,
@@ -24,12 +25,12 @@ from tests.engine.runs import (
     metrics,
     options,
     run_process,
+    said,
 )
 from timesformer.checkpoints import files
 from timesformer.config import load_config
 from timesformer.distributed.process import Process
 from timesformer.engine.build import build_training
-from timesformer.engine.run import start
 from timesformer.engine.step import halve_passes, train_step
 from timesformer.errors import UserError
 from timesformer.evaluation import summarize
@@ -83,8 +84,7 @@ def _machine_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def train(data: Path, output: Path, **changes: object) -> Path:
-    start(load_config(TINY_CONFIG, options(data, output, **(CHANGES | changes))))
-    return output
+    return runs.train(data, output, **(CHANGES | changes))
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +96,6 @@ def compilations() -> int:
     """Since the test began; none of them may have been broken into pieces."""
     assert counters["graph_break"] == Counter()
     return counters["stats"]["unique_graphs"]
-
-
-def said(output: Path) -> str:
-    return (output / "stdout.log").read_text()
 
 
 def assert_same_numbers(output: Path, plain: Path) -> None:
@@ -242,8 +238,7 @@ def test_machine_code_has_the_numbers(videos: Path, tmp_path: Path, plain: Path,
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_processes(videos: Path, tmp_path: Path, parallel: str) -> None:
     train(videos, tmp_path / "plain", **SHORT)
-    changes = CHANGES | SHORT | {"TIMESFORMER__GRAD_CHECKPOINTING": True, "NUM_PROCS": 2}
+    changes = SHORT | {"TIMESFORMER__GRAD_CHECKPOINTING": True, "NUM_PROCS": 2}
     compiled = {"TRAIN__COMPILE": "block", "TRAIN__PARALLEL": parallel}
-    done = run_process(command(options(videos, tmp_path / parallel, **changes, **compiled)))
-    assert done.returncode == 0, done.stderr
+    train(videos, tmp_path / parallel, **changes, **compiled)
     assert losses(tmp_path / parallel) == pytest.approx(losses(tmp_path / "plain"), abs=TOLERANCE)

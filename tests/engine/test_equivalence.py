@@ -8,10 +8,8 @@ which see what their process sees.
 import numpy as np
 import pytest
 
-from tests.engine.runs import TINY_CONFIG, command, losses, metrics, options, run_process
+from tests.engine.runs import losses, metrics, said, train
 from timesformer.checkpoints import files
-from timesformer.config import load_config
-from timesformer.engine.run import start
 
 pytestmark = pytest.mark.slow
 
@@ -34,10 +32,9 @@ FIFTY_STEPS = {
 
 
 def spread(videos, output, processes, passes):
-    """The options of the same run in `processes`, with so many passes a step."""
+    """The same run in `processes`, with so many passes a step."""
     batch = CLIPS_PER_STEP // passes
-    changes = {"NUM_PROCS": processes, "TRAIN__BATCH_SIZE": batch, **FIFTY_STEPS}
-    return options(videos, output, **changes)
+    train(videos, output, NUM_PROCS=processes, TRAIN__BATCH_SIZE=batch, **FIFTY_STEPS)
 
 
 def predictions(output):
@@ -51,21 +48,16 @@ def predictions(output):
 def whole(videos, tmp_path_factory):
     """One process, one pass: what the others are held against."""
     output = tmp_path_factory.mktemp("whole")
-    start(load_config(TINY_CONFIG, spread(videos, output, processes=1, passes=1)))
+    spread(videos, output, processes=1, passes=1)
     return output
 
 
 @pytest.mark.parametrize(("processes", "passes"), [(1, 2), (1, 4), (2, 2), (4, 4)])
 def test_fifty_steps_are_the_same(videos, tmp_path, whole, processes, passes):
-    opts = spread(videos, tmp_path, processes, passes)
-    if processes == 1:
-        start(load_config(TINY_CONFIG, opts))
-    else:
-        done = run_process(command(opts))
-        assert done.returncode == 0, done.stderr
+    spread(videos, tmp_path, processes, passes)
+    if processes > 1:
         share = CLIPS_PER_STEP // passes // processes
-        said = f"{processes} processes x {share} clips x {passes} passes"
-        assert said in done.stdout
+        assert f"{processes} processes x {share} clips x {passes} passes" in said(tmp_path)
     assert len(losses(whole)) == 50
     assert losses(tmp_path) == pytest.approx(losses(whole), rel=0, abs=TOLERANCE)
     assert metrics(tmp_path, "test_final") == metrics(whole, "test_final")
@@ -73,7 +65,7 @@ def test_fifty_steps_are_the_same(videos, tmp_path, whole, processes, passes):
 
 
 def test_three_processes_count_ten_videos_once(videos, tmp_path, whole):
-    opts = options(
+    train(
         videos,
         tmp_path,
         NUM_PROCS=3,
@@ -82,8 +74,6 @@ def test_three_processes_count_ten_videos_once(videos, tmp_path, whole):
         TEST__USE_EMA=True,
         TEST__CHECKPOINT_FILE_PATH=files.epoch_path(str(whole), 25),
     )
-    done = run_process(command(opts))
-    assert done.returncode == 0, done.stderr
     (final,) = metrics(tmp_path, "test_final")
     assert final["num_videos"] == 10
     assert final == metrics(whole, "test_final")[0]

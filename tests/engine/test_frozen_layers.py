@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engine.runs import command, final_weights, losses, options, run_process
+from tests.engine.runs import final_weights, losses, train
 from tests.torch_versions import needs_fsdp
 
 pytestmark = pytest.mark.slow
@@ -16,10 +16,7 @@ pytestmark = pytest.mark.slow
 
 def run(videos: Path, output: Path, **changes: Any) -> Path:
     """Of two epochs of a network of two blocks, of which the second learns."""
-    changes = {"SOLVER__FROZEN_LAYERS": 2, "TEST__ENABLE": False, **changes}
-    done = run_process(command(options(videos, output, **changes)))
-    assert done.returncode == 0, done.stderr
-    return output
+    return train(videos, output, **{"SOLVER__FROZEN_LAYERS": 2, "TEST__ENABLE": False, **changes})
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import time
 import pytest
 
 from tests.engine.runs import (
-    TINY_CONFIG,
     command,
     environment,
     final_weights,
@@ -18,10 +17,9 @@ from tests.engine.runs import (
     options,
     run_process,
     same,
+    train,
 )
 from timesformer.checkpoints import files
-from timesformer.config import load_config
-from timesformer.engine.run import start
 
 pytestmark = pytest.mark.slow  # every test starts processes, and each of them imports torch
 
@@ -32,9 +30,7 @@ TOLERANCE = 1e-5
 @pytest.fixture(scope="module")
 def alone(videos, tmp_path_factory):
     """The run of one process that the others are held against."""
-    output = tmp_path_factory.mktemp("alone")
-    start(load_config(TINY_CONFIG, options(videos, output)))
-    return output
+    return train(videos, tmp_path_factory.mktemp("alone"))
 
 
 def torchrun(opts):
@@ -80,9 +76,7 @@ def test_two_nodes_are_one(videos, tmp_path, alone):
 
 
 def test_two_processes_accumulate_as_one_does(videos, tmp_path, alone):
-    opts = options(videos, tmp_path, NUM_PROCS=2, TRAIN__BATCH_SIZE=4, TEST__ENABLE=False)
-    done = run_process(command(opts))
-    assert done.returncode == 0, done.stderr
+    train(videos, tmp_path, NUM_PROCS=2, TRAIN__BATCH_SIZE=4, TEST__ENABLE=False)
     assert losses(tmp_path) == pytest.approx(losses(alone), abs=TOLERANCE)
 
 
@@ -116,7 +110,7 @@ def test_a_rank_without_videos_is_no_trouble(videos, tmp_path, alone):
         first = (videos / f"{split}.csv").read_text().splitlines()[0]
         (data / f"{split}.csv").write_text(first + "\n")
     checkpoint = files.epoch_path(str(alone), 2)
-    opts = options(
+    train(
         data,
         tmp_path / "out",
         DATA__PATH_PREFIX=videos,
@@ -124,7 +118,5 @@ def test_a_rank_without_videos_is_no_trouble(videos, tmp_path, alone):
         TRAIN__ENABLE=False,
         TEST__CHECKPOINT_FILE_PATH=checkpoint,
     )
-    done = run_process(command(opts))
-    assert done.returncode == 0, done.stderr
     (final,) = metrics(tmp_path / "out", "test_final")
     assert final["num_videos"] == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.runs import command, losses, metrics, options, run_process
+from tests.engine.runs import losses, metrics, said, train
 from tests.torch_versions import needs_fsdp
 from timesformer.checkpoints import files
 
@@ -24,22 +24,20 @@ CHANGES = {
 }
 
 
-def run(videos: Path, output: Path, **changes: object) -> str:
-    done = run_process(command(options(videos, output, **(CHANGES | changes))))
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def run(videos: Path, output: Path, **changes: object) -> None:
+    train(videos, output, **(CHANGES | changes))
 
 
 @pytest.mark.slow
 def test_shares_have_the_numbers_of_whole_models(videos: Path, tmp_path: Path) -> None:
     shared, whole, again = tmp_path / "shared", tmp_path / "whole", tmp_path / "again"
-    said = run(videos, shared, TRAIN__PARALLEL="fsdp")
+    run(videos, shared, TRAIN__PARALLEL="fsdp")
     run(videos, whole)
     assert losses(shared) == pytest.approx(losses(whole), abs=TOLERANCE)
     for kind in ("val_epoch", "test_final"):
         assert metrics(shared, kind) == metrics(whole, kind)
     folder = files.folder(str(shared))
-    assert "checkpoint_epoch_00002.dcp is now one file" in said
+    assert "checkpoint_epoch_00002.dcp is now one file" in said(shared)
     names = {path.name for path in folder.iterdir()}
     assert {"checkpoint_best.dcp", "checkpoint_epoch_00001.dcp"} <= names
 
@@ -50,8 +48,8 @@ def test_shares_have_the_numbers_of_whole_models(videos: Path, tmp_path: Path) -
             files.epoch_path(str(again / parallel), 2).with_suffix(f".{name}").unlink()
         shutil.rmtree(files.epoch_path(str(again / parallel), 2).with_suffix(".dcp"))
         size = {"TRAIN__BATCH_SIZE": 4, "NUM_PROCS": number, "TRAIN__PARALLEL": parallel}
-        said = run(videos, again / parallel, **size)
-        assert "checkpoint_epoch_00001.dcp after 1 of 2 epochs" in said
+        run(videos, again / parallel, **size)
+        assert "checkpoint_epoch_00001.dcp after 1 of 2 epochs" in said(again / parallel)
         second = losses(whole)[len(losses(whole)) // 2 :]
         assert losses(again / parallel)[-len(second) :] == pytest.approx(second, abs=TOLERANCE)
         assert metrics(again / parallel, "test_final")[-1] == metrics(whole, "test_final")[0]

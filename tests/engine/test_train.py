@@ -7,24 +7,17 @@ from safetensors.torch import save_file
 
 from tests.engine.runs import (
     NO_TIMESFORMER,
-    TINY_CONFIG,
     final_weights,
     losses,
     metrics,
-    options,
     same,
+    train,
 )
 from timesformer.checkpoints import files
 from timesformer.config import load_config
-from timesformer.engine.run import start
 from timesformer.errors import UserError
 from timesformer.weights.formats import to_foreign_names
 from timesformer.weights.load import read_weights
-
-
-def train(data, output, **changes):
-    start(load_config(TINY_CONFIG, options(data, output, **changes)))
-    return output
 
 
 def test_a_run_leaves_what_it_promises(videos, tmp_path):
