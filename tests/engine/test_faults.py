@@ -27,11 +27,10 @@ from tests.engine.runs import (
     options,
     run_process,
     same,
+    train,
 )
 from timesformer.checkpoints import files
 from timesformer.checkpoints.lock import OutputLock
-from timesformer.config import load_config
-from timesformer.engine.run import start
 from timesformer.errors import UserError
 
 CHANGES = {
@@ -45,9 +44,7 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing happens to."""
-    output = tmp_path_factory.mktemp("whole")
-    start(load_config(TINY_CONFIG, options(videos, output, **CHANGES)))
-    return output
+    return train(videos, tmp_path_factory.mktemp("whole"), **CHANGES)
 
 
 def children() -> set[psutil.Process]:
@@ -69,16 +66,15 @@ def kill_a_worker(output: Path, others: set[psutil.Process], deaths: list[int]) 
 
 @pytest.mark.slow
 def test_a_loader_process_that_dies_costs_nothing(videos: Path, tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    killed = tmp_path / "killed"
     list(DataLoader([0, 1], num_workers=1))  # somebody else's, which has PyTorch set its handler
     # Stochastic depth is drawn in each step, whatever becomes of the loader.
     changes = CHANGES | {"TIMESFORMER__DROP_PATH_RATE": 0.2}
-    start(load_config(TINY_CONFIG, options(videos, whole, **changes)))
+    whole = train(videos, tmp_path / "whole", **changes)
     deaths: list[int] = []
     killer = threading.Thread(target=kill_a_worker, args=(killed, children(), deaths))
     killer.start()
-    opts = options(videos, killed, **changes, DATA_LOADER__NUM_WORKERS=2)
-    start(load_config(TINY_CONFIG, opts))
+    train(videos, killed, **changes, DATA_LOADER__NUM_WORKERS=2)
     killer.join()
     assert deaths
     log = (killed / "stdout.log").read_text()
@@ -150,9 +146,8 @@ def test_without_memory_half_the_batch(videos: Path, tmp_path: Path) -> None:
             enough = room
     assert halved is not None, f"none between {too_little} and {enough} MB: {done.stderr}"
     assert "out of memory: from here on 8 clips a pass instead of 16" in halved
-    plenty = run_process(command(options(videos, tmp_path / "plenty", **BIG)))
-    assert plenty.returncode == 0, plenty.stderr
-    assert losses(little) == pytest.approx(losses(tmp_path / "plenty"), abs=1e-5)
+    plenty = train(videos, tmp_path / "plenty", **BIG)
+    assert losses(little) == pytest.approx(losses(plenty), abs=1e-5)
 
 
 KILLS = int(os.environ.get("KILLS", "2"))
@@ -222,9 +217,7 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(
     videos: Path, tmp_path: Path
 ) -> None:
     """Runs of two processes, killed and started again until they are through: KILLS in all."""
-    whole = tmp_path / "whole"
-    done = run_process(command(options(videos, whole, **LONG)))
-    assert done.returncode == 0, done.stderr
+    whole = train(videos, tmp_path / "whole", **LONG)
     rng, kills, runs = random.Random(0), 0, 0
     while kills < KILLS:
         runs += 1
@@ -241,9 +234,9 @@ def test_torchrun_restarts_what_it_costs_is_the_steps_since_the_last_save(
     videos: Path, tmp_path: Path
 ) -> None:
     """A rank is killed, once: all start again by themselves, from the checkpoint before."""
-    whole, restarted = tmp_path / "whole", tmp_path / "restarted"
+    restarted = tmp_path / "restarted"
     changes = CHANGES | {"SOLVER__MAX_EPOCH": 12, "TRAIN__CHECKPOINT_EVERY_STEPS": 1}
-    assert run_process(command(options(videos, whole, **changes, NUM_PROCS=2))).returncode == 0
+    whole = train(videos, tmp_path / "whole", **changes, NUM_PROCS=2)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     args = [*launcher, "--max-restarts=2", *command(options(videos, restarted, **changes))[1:]]
     with subprocess.Popen(args, env=environment(), stdout=subprocess.DEVNULL) as agent:
@@ -280,9 +273,8 @@ def test_a_log_that_cannot_be_written_is_said_at_once(
         (tmp_path / name).mkdir()
     else:
         (tmp_path / name).write_text(content)
-    opts = options(videos, tmp_path, **CHANGES, TENSORBOARD__ENABLE=True)
     with pytest.raises(UserError, match=f"the run cannot write its log there .*{name}"):
-        start(load_config(TINY_CONFIG, opts))
+        train(videos, tmp_path, **CHANGES, TENSORBOARD__ENABLE=True)
 
 
 def test_a_console_that_is_gone_is_no_reason_to_stop(videos: Path, tmp_path: Path) -> None:
