@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from timesformer.distributed.children import in_children
 from timesformer.errors import Interrupted, UserError
@@ -57,6 +58,17 @@ def meet_with(what, folder, index):
 
 def be_killed():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def use_the_gpu(folder, index):
+    Path(folder, str(index)).write_text(str(torch.ones(3, device="cuda").sum().item()))
+
+
+@pytest.mark.gpu
+def test_a_gpu_that_is_in_use_can_be_used_by_all(tmp_path):
+    torch.ones(1, device="cuda")
+    in_children(partial(use_the_gpu, tmp_path), 2, GRACE, ["torch._dynamo"])
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["3.0", "3.0"]
 
 
 def kill_the_server(folder, index):

@@ -1,6 +1,8 @@
 """Who starts the processes, decided from the config and the environment."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from tests.models import tiny
 from timesformer.config import load_config
 from timesformer.distributed.devices import device_of
 from timesformer.distributed.launch import (
+    IMPORTED_BY_TRAINING,
     INTERFACE_NAMES,
     Plan,
     check_devices,
@@ -258,3 +261,20 @@ def test_every_process_gets_the_buffers_of_the_main_one(tmp_path):
     assert torch.equal(main["running_mean"], main_before)
     assert all(torch.equal(main[name], other[name]) for name in main)
     assert not {*INTERFACE_NAMES} & {*os.environ}, "only its children stay on loopback"
+
+
+WITHOUT_ASKING = f"""
+import torch
+def asked(*arguments):
+    raise AssertionError("a GPU was asked for")
+for name in ("_cuda_init", "_cuda_getDeviceCount", "_cuda_getDevice"):
+    assert hasattr(torch._C, name)
+    setattr(torch._C, name, asked)
+import timesformer.engine.run, {IMPORTED_BY_TRAINING}
+"""
+
+
+@pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="this PyTorch knows no CUDA")
+def test_what_is_imported_for_all_processes_asks_for_no_gpu():
+    """Or CUDA would be of no use in those that are forked afterwards."""
+    subprocess.run([sys.executable, "-c", WITHOUT_ASKING], check=True, timeout=120)
