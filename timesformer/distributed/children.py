@@ -32,7 +32,7 @@ def in_children(
     """Call ``function(i)`` for i below `count`, each in a process of its own, and wait for them.
 
     When one fails, the others, which may sit in a collective, have `grace` seconds to end.
-    `modules` are what they will import; imported once for all of them, if these are the first.
+    `modules` are what they will import; the first call has them imported once for all.
 
     Raises:
         UserError, Interrupted: as the first child raised it that did not end well.
