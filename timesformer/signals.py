@@ -59,16 +59,19 @@ def obey_parent_alone() -> None:
     threading.Thread(target=_await_signal_of_parent, daemon=True).start()
 
 
-def _await_end_of_parent() -> None:
+def _parent() -> multiprocessing.process.BaseProcess:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    parent.join()
+    return parent
+
+
+def _await_end_of_parent() -> None:
+    _parent().join()
     os._exit(1)
 
 
 def _await_signal_of_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+    parent = _parent()
     while True:
         if hasattr(signal, "sigwaitinfo"):
             sender: int | None = signal.sigwaitinfo({signal.SIGTERM}).si_pid

@@ -125,7 +125,7 @@ def on_processes(function: Any, number: int, *arguments: Any) -> None:
     in_children(partial(_process, function, number, port, arguments), number, GRACE)
 
 
-def _process(function: Any, number: int, port: int, arguments: tuple[Any], rank: int) -> None:
+def _process(function: Any, number: int, port: int, arguments: tuple[Any, ...], rank: int) -> None:
     torch.set_num_threads(1)
     address = f"tcp://127.0.0.1:{port}"
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=number)

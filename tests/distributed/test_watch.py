@@ -18,7 +18,7 @@ SECONDS = 3.0  # HANG_TIMEOUT_MINUTES of these runs
 @pytest.fixture
 def two(tmp_path, monkeypatch):
     """Starts `ranks.run` in two processes of our own, in which rank 1 meets with `what`."""
-    forkserver._forkserver._stop()  # the one before says what it has to say elsewhere
+    forkserver._forkserver._stop()  # which writes where stdout was when it was started
 
     def start(what: str) -> None:
         monkeypatch.setenv(ranks.WHAT, what)

@@ -4,9 +4,7 @@ from math import nan
 
 import numpy as np
 
-from tests.engine.runs import TINY_CONFIG, options
-from timesformer.config import load_config
-from timesformer.engine.run import start
+from tests.engine.runs import train
 from timesformer.report.content import Report
 from timesformer.report.frames import strip_of
 from timesformer.report.results import read_run
@@ -14,7 +12,7 @@ from timesformer.report.results import read_run
 
 def test_its_predictions_and_the_frames_of_its_mistakes(videos, tmp_path):
     changes = {"DATA__ARROW_OF_TIME": True, "MODEL__NUM_CLASSES": 2, "SOLVER__MAX_EPOCH": 1}
-    start(load_config(TINY_CONFIG, options(videos, tmp_path, **changes)))
+    train(videos, tmp_path, **changes)
     run = read_run(tmp_path)
     assert run.backward.tolist() == [False, True] * 10
     assert run.videos[::2] == run.videos[1::2]

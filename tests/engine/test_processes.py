@@ -21,7 +21,7 @@ from tests.engine.runs import (
 )
 from timesformer.checkpoints import files
 
-pytestmark = pytest.mark.slow  # every test starts processes, and each of them imports torch
+pytestmark = pytest.mark.slow  # every test starts processes
 
 # Sums of float32 in another order differ in the last bits; after six steps by less than this.
 TOLERANCE = 1e-5

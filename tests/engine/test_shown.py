@@ -6,9 +6,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.engine.runs import TINY_CONFIG, options
-from timesformer.config import load_config
-from timesformer.engine.run import start
+from tests.engine.runs import train
 
 
 def events_after(videos: Path, output: Path, **changes: object) -> EventAccumulator:
@@ -19,7 +17,7 @@ def events_after(videos: Path, output: Path, **changes: object) -> EventAccumula
         "TENSORBOARD__CONFUSION_MATRIX__ENABLE": True,
         "TEST__REPORT": False,
     }
-    start(load_config(TINY_CONFIG, options(videos, output, **shown, **changes)))
+    train(videos, output, **shown, **changes)
     sizes = {"images": 0, "histograms": 0}  # all of them
     events = EventAccumulator(str(output / "tensorboard"), size_guidance=sizes)
     events.Reload()
@@ -51,8 +49,7 @@ def test_everything_is_shown_and_a_run_that_goes_on_adds_to_it(
 
 def test_what_is_shown_changes_no_number(videos: Path, tmp_path: Path) -> None:
     shown = events_after(videos, tmp_path / "shown", TEST__ENABLE=False)
-    plain = options(videos, tmp_path / "plain", TENSORBOARD__ENABLE=True, TEST__ENABLE=False)
-    start(load_config(TINY_CONFIG, plain))
+    train(videos, tmp_path / "plain", TENSORBOARD__ENABLE=True, TEST__ENABLE=False)
     events = EventAccumulator(str(tmp_path / "plain" / "tensorboard"))
     events.Reload()
     losses = [

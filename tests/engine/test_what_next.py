@@ -9,18 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.engine.runs import REPO, TINY_CONFIG, final_weights, options, run_process
-from timesformer.config import load_config
-from timesformer.engine.run import start
+from tests.engine.runs import REPO, final_weights, run_process, train
 
 
 @pytest.mark.slow
 def test_the_command_for_weights_without_a_config_works(videos: Path, tmp_path: Path) -> None:
     run, bare = tmp_path / "a run", tmp_path / "bare.pyth"
-    start(load_config(TINY_CONFIG, options(videos, run, SOLVER__MAX_EPOCH=1)))
+    train(videos, run, SOLVER__MAX_EPOCH=1)
     torch.save({"model_state": final_weights(run, 1)}, bare)
     changes = {"TRAIN__ENABLE": False, "TEST__CHECKPOINT_FILE_PATH": bare}
-    start(load_config(TINY_CONFIG, options(videos, run, **changes)))
+    train(videos, run, **changes)
     lines = (run / "stdout.log").read_text().splitlines()
     first, second = [line.split("  python ")[1] for line in lines if "tools/predict.py" in line]
     for words in (first, second):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.runs import TINY_CONFIG, losses, metrics, options
+from tests.engine.runs import TINY_CONFIG, losses, metrics, options, train
 from tests.shared_data import needs_slurm
 from tests.slurm.cluster import CPU, MULTI_NODE, story
-from timesformer.config import load_config
-from timesformer.engine.run import start
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(600), needs_slurm]
 
@@ -19,7 +17,7 @@ TOLERANCE = 1e-5
 @pytest.fixture(scope="module")
 def alone(videos, tmp_path_factory):
     output = tmp_path_factory.mktemp("alone")
-    start(load_config(TINY_CONFIG, options(videos, output)))
+    train(videos, output)
     return output
 
 

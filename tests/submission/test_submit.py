@@ -12,11 +12,10 @@ import time
 
 import pytest
 
-from tests.engine.runs import REPO, TINY_CONFIG, environment, losses, options
+from tests.engine.runs import REPO, TINY_CONFIG, environment, losses, options, train
 from timesformer.checkpoints import files
 from timesformer.config import load_config
 from timesformer.datasets.motion_shapes import ensure_motion_shapes
-from timesformer.engine.run import start
 from timesformer.errors import UserError
 from timesformer.submission.arguments import parse_args
 from timesformer.submission.job import TrainingJob
@@ -188,7 +187,7 @@ def test_a_local_job_trains(videos, tmp_path):
     output, errors = run.communicate(timeout=240)
     assert run.returncode == 0, errors
     assert f"OUTPUT_DIR {tmp_path}/my run/seed_3" in output
-    start(load_config(TINY_CONFIG, options(videos, tmp_path / "here", RNG_SEED=3)))
+    train(videos, tmp_path / "here", RNG_SEED=3)
     assert losses(tmp_path / "my run" / "seed_3") == pytest.approx(losses(tmp_path / "here"))
 
 

@@ -12,11 +12,9 @@ import torch
 from PIL import Image
 from torch.nn.functional import avg_pool2d
 
-from tests.engine.runs import TINY_CONFIG, options
+from tests.engine.runs import train
 from timesformer import Predictor
-from timesformer.config import load_config
 from timesformer.datasets.motion_shapes import ensure_motion_shapes
-from timesformer.engine.run import start
 from timesformer.errors import UserError
 from timesformer.interpretation.attention import raw_attention, relevance, rollout
 from timesformer.models.attention import ATTENTION_SCHEMES
@@ -137,7 +135,7 @@ def train_on(data: Path, output: Path, scheme: str, epochs: int) -> None:
     schedule |= {"SOLVER__MAX_EPOCH": epochs, "SOLVER__WARMUP_EPOCHS": 1, "SOLVER__BASE_LR": 0.002}
     once = {"TRAIN__EVAL_PERIOD": 0, "TRAIN__CHECKPOINT_PERIOD": epochs, "LOG_PERIOD": 100}
     changes = {"TIMESFORMER__ATTENTION_TYPE": scheme, **schedule, **once}
-    start(load_config(TINY_CONFIG, options(data, output, **changes)))
+    train(data, output, **changes)
 
 
 @pytest.mark.slow
