@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,16 @@ def environment() -> dict[str, str]:
     return outside | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPO)}
 
 
-def run_process(args: list[str], timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def run_process(
+    args: list[str], timeout: float = 240, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What a command says and how it ends, with further environment variables."""
     return subprocess.run(
         args,
         capture_output=True,
         text=True,
         timeout=timeout,
-        env=environment(),
+        env=environment() | dict(variables or {}),
         check=False,
     )
 

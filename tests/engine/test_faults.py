@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -9,11 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from torch.utils.data import DataLoader
 
 from tests.engine.runs import (
@@ -31,6 +34,7 @@ from tests.engine.runs import (
 )
 from timesformer.checkpoints import files
 from timesformer.checkpoints.lock import OutputLock
+from timesformer.engine.step import free_failed_backward
 from timesformer.errors import UserError
 
 CHANGES = {
@@ -103,6 +107,10 @@ runpy.run_path("{tool}", run_name="__main__")
 """
 
 
+# Every tensor is a mapping of its own, so that what is let go of can be had again, all of it.
+NO_HEAP = {"MALLOC_MMAP_THRESHOLD_": str(1 << 16)}
+
+
 def with_little_room(opts: list[str], room: int) -> list[str]:
     program = OUT_OF_ROOM.format(room=room << 20, tool=REPO / "tools" / "run_net.py")
     return [sys.executable, "-c", program, *command(opts)[1:]]
@@ -137,7 +145,7 @@ def test_without_memory_half_the_batch(videos: Path, tmp_path: Path) -> None:
         room = (too_little + enough) // 2
         little = tmp_path / str(room)
         opts = options(videos, little, **BIG, TRAIN__HALVE_BATCH_ON_OOM=True)
-        done = run_process(with_little_room(opts, room))
+        done = run_process(with_little_room(opts, room), variables=NO_HEAP)
         if done.returncode:
             too_little = room
         elif "clips a pass instead of" in done.stdout:
@@ -148,6 +156,48 @@ def test_without_memory_half_the_batch(videos: Path, tmp_path: Path) -> None:
     assert "out of memory: from here on 8 clips a pass instead of 16" in halved
     plenty = train(videos, tmp_path / "plenty", **BIG)
     assert losses(little) == pytest.approx(losses(plenty), abs=1e-5)
+
+
+class Activations:
+    """What a backward pass needs, as somebody who can be missed."""
+
+
+class Holding(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, activations: Activations) -> torch.Tensor:
+        ctx.activations = activations
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grad, None
+
+
+class Failing(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+
+def fail_in_backward() -> weakref.ref[Activations]:
+    """Later layers first: `Failing` before `Holding`, whose turn does not come."""
+    x, activations = torch.zeros(3, requires_grad=True), Activations()
+    held = Holding.apply(x, activations)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        (held + Failing.apply(x)).sum().backward()
+    return weakref.ref(activations)
+
+
+def test_a_backward_pass_that_failed_holds_no_memory() -> None:
+    activations = fail_in_backward()
+    gc.collect()
+    assert activations() is not None, "PyTorch lets go by itself: free_failed_backward can go"
+    free_failed_backward()
+    assert activations() is None
 
 
 KILLS = int(os.environ.get("KILLS", "2"))

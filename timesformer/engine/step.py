@@ -189,9 +189,19 @@ def all_have_room(run: Training, size: int) -> bool:
     for buffer, former in zip(run.state.model.buffers(), buffers, strict=True):
         buffer.copy_(former)
     run.state.optimizer.zero_grad(set_to_none=True)
+    free_failed_backward()
     if run.runtime.device.type == "cuda":
         torch.cuda.empty_cache()
     return False
+
+
+def free_failed_backward() -> None:
+    """Let go of what a backward pass of this thread was about to do when it failed.
+
+    PyTorch keeps it, and by it the activations, until the next one begins
+    (https://github.com/pytorch/pytorch/issues/82218); a forward pass may need that memory first.
+    """
+    torch.zeros((), requires_grad=True).backward()
 
 
 def halve_passes(run: Training) -> None:
