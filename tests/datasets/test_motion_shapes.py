@@ -91,6 +91,31 @@ def test_several_processes_make_the_same_files_as_one(
     assert_same_files(made_order, tmp_path / "again")
 
 
+NO_MAIN = """
+import os, sys
+from timesformer.datasets import motion_shapes
+motion_shapes._CLIPS_WORTH_A_PROCESS = 8
+os.cpu_count = lambda: 2
+motion_shapes.ensure_motion_shapes(sys.argv[1], num_train=8, num_val=4, num_test=4)
+"""
+
+
+def test_a_script_that_is_imported_by_its_own_processes_is_told(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(NO_MAIN)
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "made")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert 'put what is to be done once under `if __name__ == "__main__":`' in done.stderr
+    assert "a process that wrote videos failed, as it says above" in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
 def test_a_made_set_is_left_alone(made: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
     ensure_motion_shapes(made, **SMALL)

@@ -55,13 +55,15 @@ def ensure_motion_shapes(
 
     Raises:
         UserError: `root` holds something else, or another MotionShapes and not `force` (neither is
-            touched); it cannot be written; the task, the seed or a size is not allowed.
+            touched); it cannot be written; the task, the seed or a size is not allowed; a script
+            that does without ``if __name__ == "__main__"`` calls it once more in each process.
     """
     root = Path(root).expanduser().resolve()
     chosen = _task(task)
     meta = _describe(chosen, seed, {"train": num_train, "val": num_val, "test": num_test})
     if not force and _is_made(root, meta):
         return
+    _refuse_in_a_writer()
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with _lock(root.with_name(f".{root.name}.lock")):
@@ -71,6 +73,15 @@ def ensure_motion_shapes(
         raise UserError(
             f"MotionShapes could not be written to '{root}': {error}. Name another folder."
         ) from error
+
+
+def _refuse_in_a_writer() -> None:
+    """A process that is being started imports the script, and would wait for who waits for it."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UserError(
+            "MotionShapes is made by several processes, each of which imports the script that asks "
+            'for it: there, put what is to be done once under `if __name__ == "__main__":`.'
+        )
 
 
 def _task(name: str) -> Task:
