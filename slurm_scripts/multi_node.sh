@@ -34,6 +34,10 @@ PYTHON=${PYTHON:-python}
 CFG=${1:?usage: sbatch slurm_scripts/multi_node.sh CONFIG.yaml [KEY VALUE ...]}
 shift
 read -r FIRST_NODE < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+# This is that node. Where somebody listens already, the next port.
+while (exec 3<>"/dev/tcp/$FIRST_NODE/$PORT") 2>/dev/null; do
+    PORT=$((PORT + 1))
+done
 
 # A store of their own for restarted processes, in which nothing is of their predecessors.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1

@@ -80,6 +80,12 @@ class Cluster:
         assert match, name
         return match[1]
 
+    def port_of_slurm(self, node: str) -> str:
+        """On which its daemon listens."""
+        match = re.search(r"\bPort=(\d+)", self.on("head", "scontrol", "show", "node", node))
+        assert match, node
+        return match[1]
+
     def state(self, job: str) -> str:
         return self.fact(job, "JobState")
 

@@ -28,7 +28,8 @@ def test_four_processes_on_two_nodes_are_one(cluster, videos, tmp_path, alone, w
     if way == "submitit":
         job = cluster.submit("--num_shards=2", *opts)
     else:
-        job = cluster.sbatch(output, *CPU, MULTI_NODE, TINY_CONFIG, *opts, PROCS="2")
+        taken = {"PORT": cluster.port_of_slurm("node1")}
+        job = cluster.sbatch(output, *CPU, MULTI_NODE, TINY_CONFIG, *opts, PROCS="2", **taken)
     assert cluster.wait_for_end(job) == "COMPLETED", story(output)
     assert len(cluster.nodes(job)) == 2
     assert "4 processes x 2 clips x 1 passes" in story(output)
